@@ -1,0 +1,173 @@
+package datasets
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/zeebo/xxh3"
+)
+
+// A Dict turns byte strings into small codes, safely from many goroutines.
+// Codes start at 1 and depend on arrival order, so nothing published may depend
+// on them: sort by Ranks, bucket by Shard or Hash.
+type Dict struct {
+	shards [DictShards]dictShard
+}
+
+// DictShards is the number of shards that the values of a Dict are hashed into.
+const DictShards = 1 << dictShardBits
+
+const (
+	dictShardBits = 8
+	arenaChunk    = 64 << 10
+)
+
+type dictShard struct {
+	mu     sync.Mutex
+	slots  []uint32 // open addressing: local index + 1, 0 is empty
+	hashes []uint64 // by local index
+	values []string // by local index, into arena chunks
+	arena  []byte   // current chunk; earlier ones live through values
+}
+
+// NewDict returns an empty dictionary.
+func NewDict() *Dict { return new(Dict) }
+
+// Code returns the code of v, adding it when new. v is copied.
+func (d *Dict) Code(v []byte) uint32 {
+	h := xxh3.Hash(v)
+	s := h & (DictShards - 1)
+	sh := &d.shards[s]
+	sh.mu.Lock()
+	local := sh.intern(h, v)
+	sh.mu.Unlock()
+	return local<<dictShardBits + uint32(s) + 1
+}
+
+// CodeString is Code for a string.
+func (d *Dict) CodeString(v string) uint32 {
+	return d.Code(unsafe.Slice(unsafe.StringData(v), len(v)))
+}
+
+func (s *dictShard) intern(h uint64, v []byte) uint32 {
+	if len(s.values)*2 >= len(s.slots) {
+		s.grow()
+	}
+	mask := uint64(len(s.slots) - 1)
+	for i := (h >> dictShardBits) & mask; ; i = (i + 1) & mask {
+		slot := s.slots[i]
+		if slot == 0 {
+			s.values = append(s.values, s.keep(v))
+			s.hashes = append(s.hashes, h)
+			s.slots[i] = uint32(len(s.values))
+			return uint32(len(s.values)) - 1
+		}
+		if s.hashes[slot-1] == h && s.values[slot-1] == string(v) {
+			return slot - 1
+		}
+	}
+}
+
+func (s *dictShard) grow() {
+	slots := make([]uint32, max(8, 2*len(s.slots)))
+	mask := uint64(len(slots) - 1)
+	for local, h := range s.hashes {
+		i := (h >> dictShardBits) & mask
+		for slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		slots[i] = uint32(local) + 1
+	}
+	s.slots = slots
+}
+
+// keep copies v into the arena: one allocation a chunk instead of one a value.
+func (s *dictShard) keep(v []byte) string {
+	if len(v) == 0 {
+		return ""
+	}
+	if len(v) > cap(s.arena)-len(s.arena) {
+		s.arena = make([]byte, 0, max(min(arenaChunk, 256+2*cap(s.arena)), len(v)))
+	}
+	at := len(s.arena)
+	s.arena = append(s.arena, v...)
+	return unsafe.String(&s.arena[at], len(v))
+}
+
+// Len is the number of distinct values.
+func (d *Dict) Len() int {
+	n := 0
+	for i := range d.shards {
+		d.shards[i].mu.Lock()
+		n += len(d.shards[i].values)
+		d.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// Value is the string behind a code; "" for the null code. It must not run
+// beside Code.
+func (d *Dict) Value(code uint32) string {
+	if code == 0 {
+		return ""
+	}
+	code--
+	return d.shards[code&(DictShards-1)].values[code>>dictShardBits]
+}
+
+// Hash is the 64-bit hash of the value behind a non-null code: a property of
+// the value alone. It must not run beside Code.
+func (d *Dict) Hash(code uint32) uint64 {
+	code--
+	return d.shards[code&(DictShards-1)].hashes[code>>dictShardBits]
+}
+
+// Shard is the shard, 0 … DictShards-1, of the value behind a non-null code: a
+// property of the value alone, read off the code.
+func Shard(code uint32) int { return int((code - 1) & (DictShards - 1)) }
+
+// Local is the position of a non-null code in its shard, dense from 0.
+func Local(code uint32) int { return int((code - 1) >> dictShardBits) }
+
+// ShardCode is the code at a position of a shard: the inverse of Shard and Local.
+func ShardCode(shard, local int) uint32 { return uint32(local)<<dictShardBits + uint32(shard) + 1 }
+
+// ShardLen is the number of values in a shard. It must not run beside Code.
+func (d *Dict) ShardLen(shard int) int { return len(d.shards[shard].values) }
+
+// MaxCode is an upper bound on the codes handed out.
+func (d *Dict) MaxCode() uint32 {
+	most := 0
+	for i := range d.shards {
+		most = max(most, len(d.shards[i].values))
+	}
+	return uint32(most) << dictShardBits
+}
+
+// Codes lists every code, in the order of its value.
+func (d *Dict) Codes() []uint32 {
+	codes := make([]uint32, 0, d.Len())
+	for s := range d.shards {
+		for local := range d.shards[s].values {
+			codes = append(codes, uint32(local)<<dictShardBits+uint32(s)+1)
+		}
+	}
+	slices.SortFunc(codes, func(a, b uint32) int { return strings.Compare(d.Value(a), d.Value(b)) })
+	return codes
+}
+
+// Ranks maps a code to 1 + the position of its value among the sorted values,
+// and the null code to 0: unlike codes, ranks do not depend on arrival order.
+// values is the inverse: values[rank] for rank ≥ 1, values[0] is "".
+func (d *Dict) Ranks() (ranks []uint32, values []string) {
+	codes := d.Codes()
+	ranks = make([]uint32, d.MaxCode()+1)
+	values = make([]string, len(codes)+1)
+	for i, c := range codes {
+		ranks[c] = uint32(i) + 1
+		values[i+1] = d.Value(c)
+	}
+	return ranks, values
+}

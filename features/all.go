@@ -1,0 +1,59 @@
+package features
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// families lists every family; the order is the column order. Append only.
+var families = []func(Params) Family{
+	recency,
+	frequency,
+	money,
+	cadence,
+	breadth,
+	sessions,
+}
+
+// core families carry the columns that segments and models are built on.
+var core = []string{"recency", "frequency", "money"}
+
+// All returns every family for the parameters.
+func All(p Params) []Family {
+	fs := make([]Family, len(families))
+	for i, f := range families {
+		fs[i] = f(p)
+	}
+	return fs
+}
+
+// Names lists the families' names in order.
+func Names() []string {
+	var names []string
+	for _, f := range All(DefaultParams()) {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Select returns the named families in catalogue order, the core ones always
+// among them. "all", or no name at all, selects everything.
+func Select(p Params, names []string) ([]Family, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	all := All(p)
+	known := Names()
+	for _, n := range names {
+		if n != "all" && !slices.Contains(known, n) {
+			return nil, fmt.Errorf("features: unknown family %q (families are %s)", n, strings.Join(known, ", "))
+		}
+	}
+	if len(names) == 0 || slices.Contains(names, "all") {
+		return all, nil
+	}
+	return slices.DeleteFunc(all, func(f Family) bool {
+		return !slices.Contains(names, f.Name) && !slices.Contains(core, f.Name)
+	}), nil
+}

@@ -1,0 +1,70 @@
+package features
+
+import (
+	"math"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+// cadence: the rhythm of purchases and of activity. A gap is the number of
+// days between consecutive purchase days.
+func cadence(Params) Family {
+	f := Family{
+		Name: "cadence", Meaning: "The rhythm of purchases: the gaps between purchase days, and how overdue the next one is.",
+		From: `(SELECT *, CASE WHEN role = 'purchase' AND day > previous_day THEN day - previous_day END AS gap
+ FROM (SELECT *, lag(day) OVER (PARTITION BY customer_id, role ORDER BY event_time) AS previous_day FROM history))`,
+		Columns: []Column{
+			{"purchase_gap_mean", "days", "[1, ∞)", "fewer than two purchase days", "Mean gap between consecutive purchase days.", "avg(gap)"},
+			{"purchase_gap_sd", "days", "[0, ∞)", "fewer than three purchase days", "Sample standard deviation of the gaps.", "stddev_samp(gap)"},
+			{"purchase_gap_cv", "ratio", "[0, ∞)", "fewer than three purchase days", "Standard deviation of the gaps divided by their mean: 0 is clockwork, 1 is random.", "stddev_samp(gap) / avg(gap)"},
+			{"purchase_gap_min", "days", "[1, ∞)", "fewer than two purchase days", "Shortest gap.", "min(gap)"},
+			{"purchase_gap_max", "days", "[1, ∞)", "fewer than two purchase days", "Longest gap.", "max(gap)"},
+			{"purchase_gap_last", "days", "[1, ∞)", "fewer than two purchase days", "The most recent gap.", "arg_max(gap, day) FILTER (WHERE gap IS NOT NULL)"},
+			{"purchase_overdue_ratio", "ratio", "[0, ∞)", "fewer than two purchase days", "Days since the last purchase divided by the customer's own mean gap; above 1 is late.", "($today - max(day) FILTER (WHERE role = 'purchase')) / avg(gap)"},
+			{"active_day_gap_mean", "days", "[1, ∞)", "fewer than two active days", "Mean gap between consecutive days with an event of any kind.", "(max(day) - min(day)) / nullif(count(DISTINCT day) - 1, 0)"},
+		},
+	}
+	f.New = func() Fill {
+		return func(h *timeline.History, out []float64) {
+			for i := range out {
+				out[i] = math.NaN()
+			}
+			// Gaps are whole days: their sums are exact in int64.
+			var n, sum, squares int64
+			shortest, longest, last := int64(math.MaxInt64), int64(0), int64(0)
+			purchases := h.Positions(datasets.Purchase)
+			for j := 1; j < len(purchases); j++ {
+				gap := int64(h.Day[purchases[j]] - h.Day[purchases[j-1]])
+				if gap == 0 {
+					continue
+				}
+				n++
+				sum += gap
+				squares += gap * gap
+				shortest, longest, last = min(shortest, gap), max(longest, gap), gap
+			}
+			if n > 0 {
+				mean := float64(sum) / float64(n)
+				out[0] = mean
+				if n > 1 {
+					variance := (float64(squares) - float64(sum)*mean) / float64(n-1)
+					out[1] = math.Sqrt(max(variance, 0))
+					out[2] = out[1] / mean
+				}
+				out[3], out[4], out[5] = float64(shortest), float64(longest), float64(last)
+				out[6] = float64(h.AsOf.Today-h.Day[purchases[len(purchases)-1]]) / mean
+			}
+			days := 0
+			for i := 1; i < h.Len(); i++ {
+				if h.Day[i] != h.Day[i-1] {
+					days++
+				}
+			}
+			if days > 0 {
+				out[7] = float64(h.Day[h.Len()-1]-h.Day[0]) / float64(days)
+			}
+		}
+	}
+	return f
+}

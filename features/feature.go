@@ -1,0 +1,115 @@
+// Package features declares what Shoal computes of a customer and computes it.
+//
+// A Family is a declaration: its columns with unit, range, null policy, meaning
+// and the SQL that defines them, and a function that fills them for a history
+// in one pass. Schemas, the catalogue and the conformance tests all derive from
+// the declaration; the SQL is executed against DuckDB by the tests.
+package features
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+// A Column is one feature: one float64 a customer, NaN where it is undefined.
+type Column struct {
+	Name    string // snake_case, at most 63 characters
+	Unit    string // "days", "events", "currency", "share", …
+	Range   string // interval, e.g. "[0, 1]"
+	Null    string // when the value is null; "never" otherwise
+	Meaning string // one line
+	SQL     string // DuckDB aggregate over the family's From, grouped by customer_id
+}
+
+// A Family is a group of columns that one pass over a history fills.
+type Family struct {
+	Name    string
+	Meaning string
+	// From is the relation that the columns' SQL aggregates: "history", or a
+	// query over it with at least one row for every customer of history.
+	From    string
+	Columns []Column
+	// New returns a function that writes the family's columns for one history.
+	// Each goroutine has its own, so it may keep scratch memory.
+	New func() Fill
+}
+
+// Fill writes one value a column into out, in declared order.
+type Fill func(h *timeline.History, out []float64)
+
+// Params shape the catalogue.
+type Params struct {
+	Windows    []int         // trailing windows in days, ascending; lifetime is always added
+	SessionGap time.Duration // a visit without a session id ends after this long without an event
+}
+
+// DefaultParams has windows of 7, 30, 90 and 365 days and a session gap of 30 minutes.
+func DefaultParams() Params {
+	return Params{Windows: []int{7, 30, 90, 365}, SessionGap: 30 * time.Minute}
+}
+
+// Validate reports every fault of the parameters.
+func (p Params) Validate() error {
+	var faults []string
+	for i, w := range p.Windows {
+		if w < 1 || w > 36_500 {
+			faults = append(faults, fmt.Sprintf("Windows[%d] (%d) must be 1 to 36500 days", i, w))
+		}
+		if i > 0 && w <= p.Windows[i-1] {
+			faults = append(faults, fmt.Sprintf("Windows[%d] (%d) must be above Windows[%d] (%d)", i, w, i-1, p.Windows[i-1]))
+		}
+	}
+	if p.SessionGap < time.Second {
+		faults = append(faults, fmt.Sprintf("SessionGap (%v) must be at least 1s", p.SessionGap))
+	}
+	if faults != nil {
+		return fmt.Errorf("features: %s", strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// A window is a trailing stretch of local days that ends with the as-of date.
+type window struct {
+	days   int32 // 0 is lifetime
+	suffix string
+	words  string
+}
+
+func (p Params) windows() []window {
+	ws := make([]window, 0, len(p.Windows)+1)
+	for _, d := range p.Windows {
+		ws = append(ws, window{int32(d), fmt.Sprintf("%dd", d), fmt.Sprintf("in the last %d days", d)})
+	}
+	return append(ws, window{0, "lifetime", "ever"})
+}
+
+// holds reports whether an event of the given age in days is in the window.
+func (w window) holds(age int32) bool { return w.days == 0 || age < w.days }
+
+// filter is the SQL condition for the window joined to another condition.
+func (w window) filter(cond string) string {
+	switch {
+	case w.days == 0 && cond == "":
+		return ""
+	case w.days == 0:
+		return " FILTER (WHERE " + cond + ")"
+	case cond == "":
+		return fmt.Sprintf(" FILTER (WHERE day > $today - %d)", w.days)
+	}
+	return fmt.Sprintf(" FILTER (WHERE %s AND day > $today - %d)", cond, w.days)
+}
+
+// Names of the columns that the rest of the job relies on. Their families are
+// always computed.
+const (
+	DaysSinceFirstEvent    = "days_since_first_event"
+	DaysSinceLastEvent     = "days_since_last_event"
+	DaysSinceFirstPurchase = "days_since_first_purchase"
+	DaysSinceLastPurchase  = "days_since_last_purchase"
+	PurchaseDaysLifetime   = "purchase_days_lifetime"
+	SpendLifetime          = "spend_lifetime"
+	RepeatDaySpendMean     = "repeat_day_spend_mean"
+)

@@ -1,0 +1,335 @@
+package features_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/featuretest"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/internal/pyoracle"
+)
+
+// An event of the random histories below; -1 stands for null.
+type event struct {
+	customer                   int
+	time                       int64
+	role                       datasets.Role
+	amount, quantity           datasets.Money
+	product, category, channel int
+	session                    int
+}
+
+// hardHistory is random history with the cases that break naive code: ties in
+// time, several roles at one instant, one-event customers, negative and absent
+// amounts, absent and interleaved sessions, events on both sides of midnight
+// and of clock changes.
+func hardHistory(seed uint64, customers, events int) []event {
+	r := rand.New(rand.NewPCG(seed, 1))
+	start := time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	changes := []int64{ // Europe/London and America/New_York clock changes of 2023
+		time.Date(2023, 3, 26, 1, 0, 0, 0, time.UTC).UnixMicro(),
+		time.Date(2023, 10, 29, 1, 0, 0, 0, time.UTC).UnixMicro(),
+		time.Date(2023, 3, 12, 7, 0, 0, 0, time.UTC).UnixMicro(),
+		time.Date(2023, 11, 5, 6, 0, 0, 0, time.UTC).UnixMicro(),
+	}
+	maybe := func(n int) int {
+		if r.IntN(4) == 0 {
+			return -1
+		}
+		return r.IntN(n)
+	}
+	var es []event
+	for i := range events {
+		e := event{customer: r.IntN(customers), role: datasets.Role(r.IntN(datasets.NumRoles)), amount: datasets.NullMoney, quantity: datasets.NullMoney,
+			product: maybe(9), category: maybe(4), channel: maybe(5), session: maybe(40)}
+		if r.IntN(2) == 0 {
+			e.role = datasets.Purchase
+		}
+		switch r.IntN(5) {
+		case 0:
+			e.time = changes[r.IntN(len(changes))] + int64(r.IntN(7_200_000_000)) - 3_600_000_000
+		case 1:
+			e.time = start + int64(r.IntN(400))*86_400_000_000 // midnight
+		case 2:
+			e.time = start + int64(r.IntN(400*24*4))*900_000_000 // quarter hours: many ties
+		default:
+			e.time = start + r.Int64N(400*86_400_000_000)
+		}
+		if i > 0 && r.IntN(5) == 0 {
+			e.customer, e.time = es[i-1].customer, es[i-1].time+int64(r.IntN(2))*1_800_000_000
+		}
+		if r.IntN(5) > 0 {
+			e.amount = datasets.Money(r.IntN(2_000_000) - 200_000)
+		}
+		if r.IntN(3) > 0 {
+			e.quantity = datasets.Money(r.IntN(6)) * datasets.MoneyScale
+		}
+		es = append(es, e)
+	}
+	for c := range 5 { // customers of a single event
+		es = append(es, event{customer: customers + c, time: start + int64(c)*86_400_000_000, role: datasets.Role(c), amount: datasets.NullMoney, quantity: datasets.NullMoney, product: -1, category: -1, channel: -1, session: -1})
+	}
+	return es
+}
+
+func name(prefix string, i int) string {
+	if i < 0 {
+		return ""
+	}
+	return prefix + strconv.Itoa(i)
+}
+
+// load appends events to a log over several workers in small batches.
+func load(t *testing.T, es []event, workers int, opts timeline.Options) *timeline.Store {
+	t.Helper()
+	dicts := datasets.NewDicts()
+	log := timeline.NewLog(dicts, workers)
+	opts.IDType = datasets.IDType{Kind: datasets.IDString}
+	code := func(d *datasets.Dict, v string) uint32 {
+		if v == "" {
+			return 0
+		}
+		return d.CodeString(v)
+	}
+	for at := 0; at < len(es); at += 700 {
+		var b datasets.Batch
+		for _, e := range es[at:min(at+700, len(es))] {
+			b.Customer = append(b.Customer, dicts.Customer.CodeString(name("c", e.customer)))
+			b.Time = append(b.Time, e.time)
+			b.Role = append(b.Role, e.role)
+			b.Type = append(b.Type, code(dicts.Type, "t"+e.role.String()))
+			b.Amount = append(b.Amount, e.amount)
+			b.Quantity = append(b.Quantity, e.quantity)
+			b.Product = append(b.Product, code(dicts.Product, name("p", e.product)))
+			b.Category = append(b.Category, code(dicts.Category, name("k", e.category)))
+			b.Channel = append(b.Channel, code(dicts.Channel, name("ch", e.channel)))
+			b.Session = append(b.Session, code(dicts.Session, name("s", e.session)))
+		}
+		if err := log.Append(at/700%workers, &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log.Freeze(opts)
+}
+
+// eventsSQL writes events as text and returns the query that reads them.
+func eventsSQL(t *testing.T, es []event) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "events.csv")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := csv.NewWriter(f)
+	money := func(m datasets.Money) string {
+		if m == datasets.NullMoney {
+			return ""
+		}
+		return m.String()
+	}
+	for _, e := range es {
+		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), "t" + e.role.String(), money(e.amount), money(e.quantity),
+			name("p", e.product), name("k", e.category), name("ch", e.channel), name("s", e.session)})
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	return fmt.Sprintf(`SELECT customer_id, make_timestamp(us) AS event_time, role, event_type, amount, quantity, product_id, category, channel, session_id
+FROM read_csv('%s', header=false, columns={'customer_id': 'VARCHAR', 'us': 'BIGINT', 'role': 'VARCHAR', 'event_type': 'VARCHAR', 'amount': 'DECIMAL(18,4)', 'quantity': 'DECIMAL(18,4)',
+ 'product_id': 'VARCHAR', 'category': 'VARCHAR', 'channel': 'VARCHAR', 'session_id': 'VARCHAR'})`, path)
+}
+
+func zone(t *testing.T, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func asOfs(t *testing.T, z *time.Location, dates ...string) []timeline.AsOf {
+	t.Helper()
+	var as []timeline.AsOf
+	for _, d := range dates {
+		a, err := timeline.ParseAsOf(d, z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as = append(as, a)
+	}
+	return as
+}
+
+func TestDeclarations(t *testing.T) {
+	featuretest.Declarations(t, features.All(features.DefaultParams()))
+	featuretest.Declarations(t, features.All(features.Params{Windows: nil, SessionGap: time.Minute}))
+}
+
+// Every column equals its own SQL in DuckDB, in three time zones, at as-of
+// dates before, on and after clock changes.
+func TestEveryColumnEqualsItsSQL(t *testing.T) {
+	python := pyoracle.Python(t)
+	es := hardHistory(7, 120, 9000)
+	sql := eventsSQL(t, es)
+	for _, z := range []string{"UTC", "Europe/London", "America/New_York"} {
+		t.Run(strings.ReplaceAll(z, "/", "_"), func(t *testing.T) {
+			location := zone(t, z)
+			if z == "UTC" {
+				location = time.UTC
+			}
+			families := features.All(features.DefaultParams())
+			store := load(t, es, 2, timeline.Options{Zone: location})
+			tables := featuretest.Tables(t, store, families, asOfs(t, location, "2023-03-26", "2023-10-29", "2024-02-20"), 2)
+			for _, table := range tables {
+				if table.Rows() < 100 {
+					t.Fatalf("%d customers as of %s: the history does not exercise the features", table.Rows(), table.AsOf)
+				}
+			}
+			featuretest.Report(t, featuretest.Compare(t, python, sql, tables, families, location))
+		})
+	}
+}
+
+// An altered expression must be noticed: the comparison itself is under test.
+func TestComparisonNoticesAnAlteredExpression(t *testing.T) {
+	python := pyoracle.Python(t)
+	es := hardHistory(7, 40, 2500)
+	families := features.All(features.DefaultParams())
+	tables := featuretest.Tables(t, load(t, es, 1, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, "2023-11-01"), 1)
+	altered := features.All(features.DefaultParams())
+	for i, f := range altered {
+		for j := range f.Columns {
+			altered[i].Columns[j].SQL = "(" + f.Columns[j].SQL + ") + 1"
+		}
+	}
+	found := map[string]bool{}
+	for _, f := range altered {
+		for j := range f.Columns {
+			one := f
+			one.Columns = f.Columns[j : j+1]
+			for _, m := range featuretest.Compare(t, python, eventsSQL(t, es), tables, []features.Family{one}, time.UTC) {
+				found[m.Column] = true
+			}
+			if testing.Short() || j >= 3 { // three columns of each family show the mechanism
+				break
+			}
+		}
+	}
+	if len(found) < 4*len(altered) {
+		t.Errorf("altering 4 columns of each of %d families was noticed in %d columns only: %v", len(altered), len(found), found)
+	}
+}
+
+// The tables do not depend on the order of events, on how they were split, or
+// on the number of workers.
+func TestTablesIgnoreOrderAndWorkers(t *testing.T) {
+	es := hardHistory(3, 60, 3000)
+	families := features.All(features.DefaultParams())
+	dates := asOfs(t, time.UTC, "2023-06-30", "2024-02-20")
+	for _, dedupe := range []timeline.Dedupe{timeline.DedupeNone, timeline.DedupeExact} {
+		opts := timeline.Options{Zone: time.UTC, Dedupe: dedupe}
+		want := featuretest.Tables(t, load(t, es, 1, opts), families, dates, 1)
+		census, err := load(t, es, 1, opts).Census(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(3) {
+			shuffled := append([]event(nil), es...)
+			if dedupe == timeline.DedupeExact {
+				shuffled = append(shuffled, es...)
+			}
+			rand.New(rand.NewPCG(seed, 9)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+			store := load(t, shuffled, 3, opts)
+			got := featuretest.Tables(t, store, families, dates, 2)
+			for i := range want {
+				equal(t, want[i], got[i])
+			}
+			c, err := store.Census(t.Context(), 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Digest != census.Digest || c.Events != census.Events || c.Customers != census.Customers {
+				t.Errorf("census %+v, want %+v", c, census)
+			}
+		}
+	}
+}
+
+// Events planted at or after the as-of instant change no feature.
+func TestTheFutureChangesNothing(t *testing.T) {
+	es := hardHistory(5, 50, 2500)
+	a := asOfs(t, time.UTC, "2023-09-15")
+	families := features.All(features.DefaultParams())
+	want := featuretest.Tables(t, load(t, es, 2, timeline.Options{Zone: time.UTC}), families, a, 2)
+	planted := append([]event(nil), es...)
+	r := rand.New(rand.NewPCG(11, 11))
+	for range 4000 {
+		e := es[r.IntN(len(es))]
+		e.time = a[0].Instant + r.Int64N(100*86_400_000_000)*int64(r.IntN(2))
+		e.amount, e.product = 999_999_999, r.IntN(30)
+		planted = append(planted, e)
+	}
+	got := featuretest.Tables(t, load(t, planted, 2, timeline.Options{Zone: time.UTC}), families, a, 2)
+	equal(t, want[0], got[0])
+
+	// The same events one microsecond earlier must be seen: the test can fail.
+	for i := range planted[len(es):] {
+		planted[len(es)+i].time = a[0].Instant - 1
+	}
+	seen := featuretest.Tables(t, load(t, planted, 2, timeline.Options{Zone: time.UTC}), families, a, 2)
+	w, _ := want[0].Values(features.SpendLifetime)
+	g, _ := seen[0].Values(features.SpendLifetime)
+	if fmt.Sprint(w) == fmt.Sprint(g) {
+		t.Error("events in the last microsecond before the as-of instant were not seen")
+	}
+}
+
+func equal(t *testing.T, want, got *features.Table) {
+	t.Helper()
+	w, g := want.Records(), got.Records()
+	if len(w) != len(g) || want.Rows() != got.Rows() {
+		t.Fatalf("%d batches of %d rows, want %d of %d", len(g), got.Rows(), len(w), want.Rows())
+	}
+	for i := range w {
+		for j, f := range want.Schema.Fields() {
+			if a, b := fmt.Sprint(w[i].Column(j)), fmt.Sprint(g[i].Column(j)); a != b {
+				t.Fatalf("batch %d, %s: %s, want %s", i, f.Name, b, a)
+			}
+		}
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	es := hardHistory(1, 20_000, 1_000_000)
+	t := new(testing.T)
+	store := load(t, es, 1, timeline.Options{Zone: time.UTC})
+	families := features.All(features.DefaultParams())
+	a, _ := timeline.ParseAsOf("2024-02-20", time.UTC)
+	for _, asOfs := range []int{1, 6} {
+		b.Run(fmt.Sprintf("events=1e6/asofs=%d/workers=1", asOfs), func(b *testing.B) {
+			var snapshots []features.Snapshot
+			for i := range asOfs {
+				snapshots = append(snapshots, features.Snapshot{AsOf: a.Add(-30*i, time.UTC)})
+			}
+			for b.Loop() {
+				err := features.Build(b.Context(), store, families, snapshots, 1, func(int, features.Batch) error { return nil }, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(es))*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

@@ -1,0 +1,161 @@
+// Package featuretest checks feature families: their declarations against the
+// rules every column obeys, and their values against their own SQL in DuckDB.
+package featuretest
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/ipc"
+
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+//go:embed oracle.py
+var oracle string
+
+var columnName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// Declarations checks what can be said of families without data.
+func Declarations(t *testing.T, families []features.Family) {
+	t.Helper()
+	seen := map[string]string{}
+	for _, f := range families {
+		if f.Name == "" || f.Meaning == "" || f.From == "" || f.New == nil || len(f.Columns) == 0 {
+			t.Errorf("family %q: Name, Meaning, From, Columns and New are all required", f.Name)
+		}
+		for _, c := range f.Columns {
+			if !columnName.MatchString(c.Name) {
+				t.Errorf("%s: column %q must match %s", f.Name, c.Name, columnName)
+			}
+			if other, dup := seen[c.Name]; dup {
+				t.Errorf("%s: column %q is also declared by %s", f.Name, c.Name, other)
+			}
+			seen[c.Name] = f.Name
+			if c.Unit == "" || c.Range == "" || c.Null == "" || c.Meaning == "" || c.SQL == "" {
+				t.Errorf("%s: column %q must declare unit, range, null policy, meaning and SQL", f.Name, c.Name)
+			}
+		}
+	}
+}
+
+// Tables builds the feature table of every as-of moment in memory.
+func Tables(t *testing.T, store *timeline.Store, families []features.Family, asOfs []timeline.AsOf, workers int) []*features.Table {
+	t.Helper()
+	snapshots := make([]features.Snapshot, len(asOfs))
+	tables := make([]*features.Table, len(asOfs))
+	for i, a := range asOfs {
+		snapshots[i] = features.Snapshot{AsOf: a}
+		tables[i] = features.NewTable(families, snapshots[i], store.IDType())
+	}
+	err := features.Build(context.Background(), store, families, snapshots, workers, func(_ int, b features.Batch) error {
+		tables[b.Snapshot].Put(b)
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tables
+}
+
+// WriteIPC writes a table as an Arrow IPC file and returns its path.
+func WriteIPC(t *testing.T, table *features.Table) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "table.arrow")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := ipc.NewFileWriter(f, ipc.WithSchema(table.Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range table.Records() {
+		if err := w.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A Mismatch is one value on which Shoal and the SQL differ.
+type Mismatch struct {
+	Snapshot int    `json:"snapshot"`
+	Family   string `json:"family"`
+	Column   string `json:"column"`
+	Customer string `json:"customer"`
+	Shoal    string `json:"shoal"`
+	SQL      string `json:"sql"`
+}
+
+// Compare runs the families' SQL over the events that eventsSQL selects and
+// returns every value (up to 200) that differs from the tables by more than
+// 1e-9, relative to the larger. python is an interpreter with duckdb and pyarrow.
+func Compare(t *testing.T, python, eventsSQL string, tables []*features.Table, families []features.Family, zone *time.Location) []Mismatch {
+	t.Helper()
+	type family struct {
+		Name    string   `json:"name"`
+		SQL     string   `json:"sql"`
+		Columns []string `json:"columns"`
+	}
+	type snapshot struct {
+		History  string   `json:"history"`
+		Table    string   `json:"table"`
+		Families []family `json:"families"`
+	}
+	var snapshots []snapshot
+	for _, table := range tables {
+		s := snapshot{History: features.HistorySQL(table.AsOf, zone), Table: WriteIPC(t, table)}
+		for _, f := range families {
+			q := family{Name: f.Name, SQL: f.SQL(table.AsOf)}
+			for _, c := range f.Columns {
+				q.Columns = append(q.Columns, c.Name)
+			}
+			s.Families = append(s.Families, q)
+		}
+		snapshots = append(snapshots, s)
+	}
+	job, err := json.Marshal(map[string]any{"events": eventsSQL, "snapshots": snapshots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(python, "-c", oracle)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(job), &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("oracle: %v\n%s", err, stderr.String())
+	}
+	var wrong []Mismatch
+	if err := json.Unmarshal(stdout.Bytes(), &wrong); err != nil {
+		t.Fatalf("oracle: %v\n%s", err, stdout.String())
+	}
+	return wrong
+}
+
+// Report fails the test with the first mismatches.
+func Report(t *testing.T, wrong []Mismatch) {
+	t.Helper()
+	for i, m := range wrong {
+		if i == 10 {
+			t.Errorf("… and %d more", len(wrong)-i)
+			break
+		}
+		t.Error(fmt.Sprintf("snapshot %d, %s.%s of customer %s: Shoal %s, SQL %s", m.Snapshot, m.Family, m.Column, m.Customer, m.Shoal, m.SQL))
+	}
+}

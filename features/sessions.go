@@ -1,0 +1,122 @@
+package features
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+// visiting are the roles that a customer plays during a visit. Messages,
+// tickets, renewals and the like happen outside.
+var visiting = []datasets.Role{
+	datasets.Other, datasets.Purchase, datasets.CartAdd, datasets.CartRemove, datasets.Checkout,
+	datasets.View, datasets.Search, datasets.Session, datasets.FeatureUse,
+}
+
+// sessions: visits, by the source's session id or, for events without one, by
+// a gap without events.
+func sessions(p Params) Family {
+	ws := p.windows()
+	names := make([]string, len(visiting))
+	var isVisit [datasets.NumRoles]bool
+	for i, r := range visiting {
+		names[i] = "'" + r.String() + "'"
+		isVisit[r] = true
+	}
+	gap := p.SessionGap.Microseconds()
+	f := Family{
+		Name: "sessions", Meaning: "Visits, by the source's session id or, for events without one, ended by a gap without events; when they were, how long and how deep.",
+		From: fmt.Sprintf(`(SELECT c.customer_id, v.* EXCLUDE (customer_id)
+ FROM (SELECT DISTINCT customer_id FROM history) c
+ LEFT JOIN (SELECT customer_id, max(day) AS day, epoch_us(max(event_time)) - epoch_us(min(event_time)) AS micros,
+   count(*) AS events, count(*) FILTER (WHERE role = 'purchase') > 0 AS converted, max(event_time) AS ended
+  FROM (SELECT *, sum(opens) OVER (PARTITION BY customer_id, session_id ORDER BY event_time, opens DESC ROWS UNBOUNDED PRECEDING) AS visit
+   FROM (SELECT *, CASE WHEN session_id IS NULL AND coalesce(epoch_us(event_time) - epoch_us(lag(event_time) OVER (PARTITION BY customer_id, session_id ORDER BY event_time)) > %d, true) THEN 1 ELSE 0 END AS opens
+    FROM history WHERE role IN (%s)))
+  GROUP BY customer_id, session_id, visit) v ON c.customer_id = v.customer_id)`, gap, strings.Join(names, ", ")),
+	}
+	for _, w := range ws {
+		f.Columns = append(f.Columns, Column{"sessions_" + w.suffix, "sessions", "[0, ∞)", "never", "Visits that ended " + w.words + ".", "count(day)" + w.filter("")})
+	}
+	f.Columns = append(f.Columns,
+		Column{"session_minutes_mean", "minutes", "[0, ∞)", "no visit", "Mean time from a visit's first event to its last.", "sum(micros) / 6e7 / nullif(count(day), 0)"},
+		Column{"session_events_mean", "events", "[1, ∞)", "no visit", "Mean number of events in a visit.", "sum(events) / nullif(count(day), 0)"},
+		Column{"session_bounce_share", "share", "[0, 1]", "no visit", "Share of visits with a single event.", "count(*) FILTER (WHERE events = 1) / nullif(count(day), 0)"},
+		Column{"session_conversion_share", "share", "[0, 1]", "no visit", "Share of visits with a purchase.", "count(*) FILTER (WHERE converted) / nullif(count(day), 0)"},
+	)
+	type visit struct {
+		first, last int64
+		events      int32
+		day         int32
+		converted   bool
+	}
+	f.New = func() Fill {
+		var visits []visit
+		given := map[uint32]int{} // session code → place in visits
+		return func(h *timeline.History, out []float64) {
+			visits = visits[:0]
+			clear(given)
+			open, openCode, current := -1, uint32(0), -1 // the visit by gap, and the latest by id
+			for i, r := range h.Role {
+				if !isVisit[r] {
+					continue
+				}
+				t, v := h.Time[i], -1
+				if c := code(h.Session, int32(i)); c == 0 {
+					if open < 0 || t-visits[open].last > gap {
+						open = len(visits)
+						visits = append(visits, visit{first: t})
+					}
+					v = open
+				} else {
+					if c != openCode {
+						at, seen := given[c]
+						if !seen {
+							at = len(visits)
+							given[c] = at
+							visits = append(visits, visit{first: t})
+						}
+						current, openCode = at, c
+					}
+					v = current
+				}
+				visits[v].last = t
+				visits[v].day = h.Day[i]
+				visits[v].events++
+				visits[v].converted = visits[v].converted || r == datasets.Purchase
+			}
+			clear(out)
+			rest := out[len(ws):]
+			if len(visits) == 0 {
+				for i := range rest {
+					rest[i] = math.NaN()
+				}
+				return
+			}
+			var micros, events, bounced, converted int64
+			for _, v := range visits {
+				age := h.AsOf.Today - v.day
+				for k := len(ws) - 1; k >= 0 && ws[k].holds(age); k-- {
+					out[k]++
+				}
+				micros += v.last - v.first
+				events += int64(v.events)
+				if v.events == 1 {
+					bounced++
+				}
+				if v.converted {
+					converted++
+				}
+			}
+			n := float64(len(visits))
+			rest[0] = float64(micros) / 6e7 / n
+			rest[1] = float64(events) / n
+			rest[2] = float64(bounced) / n
+			rest[3] = float64(converted) / n
+		}
+	}
+	return f
+}

@@ -1,0 +1,117 @@
+package timeline
+
+import (
+	"fmt"
+	"time"
+)
+
+// An AsOf is the moment a customer is described: the end of the local day
+// Date. Everything before Instant is history, everything else is future.
+type AsOf struct {
+	Date    time.Time // midnight UTC carrying the calendar date
+	Instant int64     // µs since 1970-01-01 UTC: the first instant of the day after Date, in the job's time zone
+	Today   int32     // Date as days since 1970-01-01; recency on Date itself is 0
+}
+
+// NewAsOf is the end of the given calendar date in zone.
+func NewAsOf(date time.Time, zone *time.Location) AsOf {
+	y, m, d := date.Date()
+	day := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	return AsOf{Date: day, Instant: startOfDay(day.AddDate(0, 0, 1), zone), Today: int32(day.Unix() / 86400)}
+}
+
+// Add is the as-of n days later (earlier when negative), in zone.
+func (a AsOf) Add(n int, zone *time.Location) AsOf {
+	return NewAsOf(a.Date.AddDate(0, 0, n), zone)
+}
+
+func (a AsOf) String() string { return a.Date.Format(time.DateOnly) }
+
+// ParseAsOf reads YYYY-MM-DD.
+func ParseAsOf(s string, zone *time.Location) (AsOf, error) {
+	d, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return AsOf{}, fmt.Errorf("date %q is not YYYY-MM-DD", s)
+	}
+	if y := d.Year(); y < 1 {
+		return AsOf{}, fmt.Errorf("date %q: the year must be 0001 to 9999", s)
+	}
+	return NewAsOf(d, zone), nil
+}
+
+// startOfDay is the first instant of a calendar date in zone, in µs. Where a
+// clock change removes midnight the day starts when the clock resumes.
+func startOfDay(date time.Time, zone *time.Location) int64 {
+	y, m, d := date.Date()
+	t := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	if ty, tm, td := t.Date(); ty != y || tm != m || td != d {
+		// Midnight does not exist and Go resolved it to the day before.
+		_, end := t.ZoneBounds()
+		t = end
+	} else if start, _ := t.ZoneBounds(); !start.IsZero() {
+		// Midnight happens twice when the clock is set back across it: the day
+		// starts at the first, unless that one still carries the earlier date.
+		_, after := t.Zone()
+		_, before := start.Add(-1).Zone()
+		if first := t.Add(time.Duration(after-before) * time.Second); first.Before(start) {
+			if fy, fm, fd := first.Date(); fy == y && fm == m && fd == d {
+				t = first
+			}
+		}
+	}
+	return t.UnixMicro()
+}
+
+const microsPerDay = 86_400_000_000
+
+// A zoneClock turns instants into local day numbers, remembering the offset of
+// the stretch of time it last looked up. One goroutine uses it at a time.
+type zoneClock struct {
+	zone     *time.Location
+	from, to int64 // µs: the stretch the offset holds for
+	offset   int64 // µs
+	earliest int32 // no day of the stretch is before it
+}
+
+func newZoneClock(zone *time.Location) *zoneClock {
+	c := &zoneClock{zone: zone, earliest: -1 << 31}
+	if zone == time.UTC {
+		c.from, c.to = -1<<63, 1<<63-1
+	}
+	return c
+}
+
+// day is the local calendar day of an instant, in days since 1970-01-01. Days
+// never go back: where a clock is set back across midnight, the new day has
+// begun at its first midnight, as startOfDay has it.
+func (c *zoneClock) day(micros int64) int32 {
+	if micros < c.from || micros >= c.to {
+		c.lookUp(micros)
+	}
+	return max(floorDay(micros+c.offset), c.earliest)
+}
+
+func (c *zoneClock) lookUp(micros int64) {
+	t := time.UnixMicro(micros).In(c.zone)
+	_, offset := t.Zone()
+	start, end := t.ZoneBounds()
+	c.offset = int64(offset) * 1_000_000
+	c.from, c.to, c.earliest = -1<<63, 1<<63-1, -1<<31
+	if !start.IsZero() {
+		c.from = start.UnixMicro()
+		last := start.Add(-time.Microsecond)
+		_, before := last.Zone()
+		c.earliest = floorDay(last.UnixMicro() + int64(before)*1_000_000)
+	}
+	if !end.IsZero() {
+		c.to = end.UnixMicro()
+	}
+}
+
+func floorDay(local int64) int32 {
+	d := local / microsPerDay
+	if local%microsPerDay < 0 {
+		d--
+	}
+	return int32(d)
+}

@@ -1,0 +1,124 @@
+package timeline
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/shoal-data/shoal/datasets"
+)
+
+// Events are one customer's events in canonical order, in columns of equal
+// length. Optional columns are nil when no source maps them.
+type Events struct {
+	Time     []int64 // µs since 1970-01-01 UTC
+	Day      []int32 // local calendar day, days since 1970-01-01
+	Role     []datasets.Role
+	Amount   []datasets.Money // NullMoney when absent
+	Quantity []datasets.Money
+	Rating   []datasets.Money
+	Type     []uint32 // ranks (Store.Values), 0 is null
+	Product  []uint32
+	Category []uint32
+	Channel  []uint32
+	Campaign []uint32
+	Session  []uint32 // codes fit only to tell sessions apart, 0 is null
+}
+
+// Len is the number of events.
+func (e *Events) Len() int { return len(e.Time) }
+
+// slice cuts every column to [lo, hi) with no capacity beyond it, so that
+// nothing behind the cut can be reached through the result.
+func (e *Events) slice(lo, hi int) Events {
+	return Events{
+		Time: cut(e.Time, lo, hi), Day: cut(e.Day, lo, hi), Role: cut(e.Role, lo, hi),
+		Amount: cut(e.Amount, lo, hi), Quantity: cut(e.Quantity, lo, hi), Rating: cut(e.Rating, lo, hi),
+		Type: cut(e.Type, lo, hi), Product: cut(e.Product, lo, hi), Category: cut(e.Category, lo, hi),
+		Channel: cut(e.Channel, lo, hi), Campaign: cut(e.Campaign, lo, hi), Session: cut(e.Session, lo, hi),
+	}
+}
+
+func cut[T any](s []T, lo, hi int) []T {
+	if s == nil {
+		return nil
+	}
+	return s[lo:hi:hi]
+}
+
+// A Timeline is everything known of one customer. It shows no events itself:
+// a feature asks for a History, a target for an Outcome.
+type Timeline struct {
+	ID         string // dictionary form, see datasets.IDType
+	Hash       uint64 // of ID
+	events     Events
+	roles      *roleIndex
+	duplicates int
+	rows       []uint32
+	raw        *columns
+}
+
+// A History is what was known of a customer as of an instant: the events
+// strictly before it.
+type History struct {
+	Events
+	AsOf  AsOf
+	roles *roleIndex
+}
+
+// An Outcome is what a customer did in [AsOf+gap, AsOf+gap+horizon).
+type Outcome struct {
+	Events
+}
+
+// Before is the history as of a moment; ok is false when there is none yet.
+func (t *Timeline) Before(a AsOf) (h History, ok bool) {
+	n, _ := slices.BinarySearch(t.events.Time, a.Instant)
+	if n == 0 {
+		return History{}, false
+	}
+	return History{Events: t.events.slice(0, n), AsOf: a, roles: t.roles}, true
+}
+
+// Between is the outcome of the events in [from, to).
+func (t *Timeline) Between(from, to AsOf) Outcome {
+	lo, _ := slices.BinarySearch(t.events.Time, from.Instant)
+	hi, _ := slices.BinarySearch(t.events.Time, to.Instant)
+	return Outcome{Events: t.events.slice(lo, max(lo, hi))}
+}
+
+// Positions lists, in order, where the events of a role stand in the history.
+func (h *History) Positions(r datasets.Role) []int32 {
+	all := h.roles.at(r)
+	n := len(all)
+	if n > 0 && int(all[n-1]) >= h.Len() {
+		n = sort.Search(n, func(i int) bool { return int(all[i]) >= h.Len() })
+	}
+	return all[:n:n]
+}
+
+// Has reports whether the outcome holds an event of the role.
+func (o *Outcome) Has(r datasets.Role) bool { return slices.Contains(o.Role, r) }
+
+// roleIndex holds the positions of a timeline's events by role.
+type roleIndex struct {
+	positions []int32
+	start     [datasets.NumRoles + 1]int32
+}
+
+func (x *roleIndex) build(roles []datasets.Role) {
+	x.start = [datasets.NumRoles + 1]int32{}
+	for _, r := range roles {
+		x.start[r+1]++
+	}
+	for r := range datasets.NumRoles {
+		x.start[r+1] += x.start[r]
+	}
+	next := x.start
+	x.positions = slices.Grow(x.positions[:0], len(roles))[:len(roles)]
+	for i, r := range roles {
+		x.positions[next[r]] = int32(i)
+		next[r]++
+	}
+}
+
+func (x *roleIndex) at(r datasets.Role) []int32 { return x.positions[x.start[r]:x.start[r+1]] }
