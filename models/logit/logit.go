@@ -1,0 +1,412 @@
+// Package logit is binary logistic regression with an L2 penalty, fitted by
+// Newton's method (iteratively reweighted least squares; Hastie, Tibshirani &
+// Friedman, The Elements of Statistical Learning, 2nd ed., §4.4.1).
+//
+// Over rows i with weights wᵢ, labels yᵢ ∈ {0,1} and η = β₀ + Σⱼ βⱼxᵢⱼ it minimises
+//
+//	Σᵢ wᵢ [ln(1+e^ηᵢ) − yᵢηᵢ] + ½ L2 Σⱼ βⱼ².
+//
+// The intercept β₀ is not penalised and the loss is a sum, not a mean: L2 is
+// 1/C of liblinear and scikit-learn. The penalty acts on the columns as they
+// come, so give it standardised ones.
+package logit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/internal/numeric"
+)
+
+// ErrOneClass is wrapped by the error of Fit when all labels are the same.
+var ErrOneClass = errors.New("one class only")
+
+// Params are the settings of a fit. Start from DefaultParams.
+type Params struct {
+	// L2 ≥ 0 is the penalty on the weights. With 0 a separable sample has no
+	// optimum; Fit then stops at large weights and warns.
+	L2 float64
+	// MaxIter is the largest number of Newton steps, ≥ 1.
+	MaxIter int
+	// Tol ends the fit once a Newton step is predicted to lower the objective f
+	// by less than Tol·(1+f), in (0, 1e-3].
+	Tol float64
+	// Workers is the largest number of goroutines, ≥ 1. Results do not depend on it.
+	Workers int
+}
+
+// DefaultParams penalises a little, which standardised columns hardly feel and
+// separable ones need.
+func DefaultParams() Params { return Params{L2: 1, MaxIter: 100, Tol: 1e-10, Workers: 1} }
+
+// Validate reports every field out of bounds.
+func (p Params) Validate() error {
+	var faults []error
+	bad := func(field string, value any, bound string) {
+		faults = append(faults, fmt.Errorf("logit: %s (%v) must be %s", field, value, bound))
+	}
+	if !(p.L2 >= 0) || math.IsInf(p.L2, 0) {
+		bad("L2", p.L2, ">= 0 and finite")
+	}
+	if p.MaxIter < 1 {
+		bad("MaxIter", p.MaxIter, ">= 1")
+	}
+	if !(p.Tol > 0 && p.Tol <= 1e-3) {
+		bad("Tol", p.Tol, "in (0, 1e-3]")
+	}
+	if p.Workers < 1 {
+		bad("Workers", p.Workers, ">= 1")
+	}
+	return errors.Join(faults...)
+}
+
+// A Model is a fitted regression. It is read-only: its methods may be called
+// from any number of goroutines. Its JSON form restores it exactly.
+type Model struct {
+	Names     []string  `json:"names"`   // the columns, in order
+	Weights   []float64 `json:"weights"` // log-odds per unit of each column; 0 where it was constant
+	Intercept float64   `json:"intercept"`
+	Means     []float64 `json:"means"` // weighted means of the columns in training
+
+	Objective  float64 `json:"objective"` // the minimum found, penalty included
+	Rows       float64 `json:"rows"`      // total weight
+	Iterations int     `json:"iterations"`
+}
+
+// UnmarshalJSON refuses a model whose parts do not fit together.
+func (m *Model) UnmarshalJSON(data []byte) error {
+	type plain Model
+	var p plain
+	if err := json.Unmarshal(data, &p); err != nil {
+		return fmt.Errorf("logit: %w", err)
+	}
+	if d := len(p.Names); d == 0 || len(p.Weights) != d || len(p.Means) != d {
+		return fmt.Errorf("logit: %d names, %d weights, %d means: not a saved model", d, len(p.Weights), len(p.Means))
+	}
+	*m = Model(p)
+	return nil
+}
+
+// Fit learns P(y = 1 | x) from n rows of x, all finite, and their labels, 0 or 1.
+// Warnings: logit.not_converged, logit.constant_columns, logit.separated.
+func Fit(ctx context.Context, p Params, x models.Matrix, y []float64) (*Model, []models.Warning, error) {
+	return FitWeighted(ctx, p, x, y, nil)
+}
+
+// FitWeighted is Fit with a weight ≥ 0 a row: weight 2 is the row twice, weight
+// 0 is the row removed, and nil is all 1.
+func FitWeighted(ctx context.Context, p Params, x models.Matrix, y, w []float64) (*Model, []models.Warning, error) {
+	if err := p.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if err := x.CheckFinite("logit"); err != nil {
+		return nil, nil, err
+	}
+	s, err := newSample(x, y, w)
+	if err != nil {
+		return nil, nil, err
+	}
+	var warnings []models.Warning
+	warn := func(code, format string, args ...any) {
+		warnings = append(warnings, models.Warning{Code: "logit." + code, Message: fmt.Sprintf(format, args...)})
+	}
+	if len(s.active) < x.Cols() {
+		var names []string
+		for j, sd := range s.sd {
+			if sd == 0 {
+				names = append(names, x.Names[j])
+			}
+		}
+		warn("constant_columns", "%d of %d columns never vary and got no weight: %s", len(names), x.Cols(), strings.Join(names, ", "))
+	}
+
+	// The search runs on standardised columns, u_j = β_j·sd_j, from the log-odds
+	// of the base rate: the optimum is the same and the Hessian well scaled.
+	u := make([]float64, 1+len(s.active))
+	u[0] = numeric.Logit(s.positives / s.total)
+	res, err := numeric.Newton(ctx, s.objective(ctx, p), u, numeric.NewtonParams{MaxIter: p.MaxIter, Tol: p.Tol, MaxStep: math.Inf(1)})
+	if err != nil {
+		return nil, nil, fmt.Errorf("logit: fit stopped: %w", err)
+	}
+	m := &Model{
+		Names: append([]string(nil), x.Names...), Weights: make([]float64, x.Cols()), Means: s.mean,
+		Intercept: u[0], Objective: res.Value, Rows: s.total, Iterations: res.Iterations,
+	}
+	for k, j := range s.active {
+		m.Weights[j] = u[k+1] / s.sd[j]
+		m.Intercept -= m.Weights[j] * s.mean[j]
+	}
+	if !res.Converged {
+		warn("not_converged", "logistic regression stopped after %d steps, %.3g above its predicted minimum of %.6g; raise MaxIter or L2", res.Iterations, res.Decrement, res.Value)
+	}
+	// Only a penalty keeps the loss of a separable sample away from 0.
+	if p.L2 == 0 && res.Value < 1e-6*s.total {
+		warn("separated", "the columns separate the labels of all %v rows, so the weights have no optimum and the probabilities are 0 or 1; set L2 above 0 and look for a leak", s.total)
+	}
+	return m, warnings, nil
+}
+
+// Predict is P(y = 1) for each row of x, whose columns must be the model's.
+// dst is allocated when nil; otherwise it must have x.Rows() elements.
+func (m *Model) Predict(dst []float64, x models.Matrix) ([]float64, error) {
+	if err := m.check(x); err != nil {
+		return nil, err
+	}
+	if dst == nil {
+		dst = make([]float64, x.Rows())
+	}
+	if len(dst) != x.Rows() {
+		panic(fmt.Sprintf("logit: dst has %d elements for %d rows", len(dst), x.Rows()))
+	}
+	for i := range dst {
+		eta := m.Intercept
+		for j, v := range x.Row(i) {
+			eta += m.Weights[j] * v
+		}
+		dst[i] = numeric.Logistic(eta)
+	}
+	return dst, nil
+}
+
+// Base is the log-odds of a customer at the training mean of every column.
+func (m *Model) Base() float64 {
+	eta := m.Intercept
+	for j, v := range m.Means {
+		eta += m.Weights[j] * v
+	}
+	return eta
+}
+
+// Contributions is an n×d matrix of log-odds: what each column's distance from
+// its training mean adds to Base. Base and a row of it sum to the log-odds of
+// Predict. They are the Shapley values of the linear predictor for independent columns.
+func (m *Model) Contributions(x models.Matrix) (models.Matrix, error) {
+	if err := m.check(x); err != nil {
+		return models.Matrix{}, err
+	}
+	c := models.NewMatrix(m.Names, x.Rows())
+	for i := range x.Rows() {
+		row := c.Row(i)
+		for j, v := range x.Row(i) {
+			row[j] = m.Weights[j] * (v - m.Means[j])
+		}
+	}
+	return c, nil
+}
+
+func (m *Model) check(x models.Matrix) error {
+	if err := x.CheckFinite("logit"); err != nil {
+		return err
+	}
+	if x.Cols() != len(m.Names) {
+		return fmt.Errorf("logit: %d columns, the model was fitted on %d", x.Cols(), len(m.Names))
+	}
+	for j, name := range x.Names {
+		if name != m.Names[j] {
+			return fmt.Errorf("logit: column %d is %s, the model was fitted on %s; give the columns in the order of Names", j, name, m.Names[j])
+		}
+	}
+	return nil
+}
+
+// sample is the rows of positive weight with their columns' moments.
+type sample struct {
+	x                models.Matrix
+	y, w             []float64
+	rows             []int32 // rows of positive weight; nil when all are
+	n                int     // how many
+	total, positives float64
+	mean, sd         []float64 // d columns, weighted; sd is exactly 0 where constant
+	active           []int     // columns that vary
+}
+
+func newSample(x models.Matrix, y, w []float64) (*sample, error) {
+	n, d := x.Rows(), x.Cols()
+	if len(y) != n {
+		return nil, fmt.Errorf("logit: %d labels for %d rows", len(y), n)
+	}
+	if w != nil && len(w) != n {
+		return nil, fmt.Errorf("logit: %d weights for %d rows", len(w), n)
+	}
+	s := &sample{x: x, y: y, w: w, mean: make([]float64, d), sd: make([]float64, d)}
+	removed := false
+	for i, label := range y {
+		if label != 0 && label != 1 {
+			return nil, fmt.Errorf("logit: row %d: label %v must be 0 or 1", i, label)
+		}
+		if w != nil && (!(w[i] >= 0) || math.IsInf(w[i], 0)) {
+			return nil, fmt.Errorf("logit: row %d: weight %v must be >= 0 and finite", i, w[i])
+		}
+		removed = removed || w != nil && w[i] == 0
+	}
+	s.n = n
+	if removed {
+		s.rows = make([]int32, 0, n)
+		for i := range n {
+			if w[i] > 0 {
+				s.rows = append(s.rows, int32(i))
+			}
+		}
+		s.n = len(s.rows)
+	}
+	for k := range s.n {
+		i := s.row(k)
+		s.total += s.weight(i)
+		s.positives += s.weight(i) * y[i]
+	}
+	switch s.positives {
+	case 0:
+		return nil, fmt.Errorf("logit: %w: every label with weight is 0 in %v rows", ErrOneClass, s.total)
+	case s.total:
+		return nil, fmt.Errorf("logit: %w: every label with weight is 1 in %v rows", ErrOneClass, s.total)
+	}
+	first := x.Row(s.row(0))
+	varies := make([]bool, d)
+	for k := range s.n {
+		i := s.row(k)
+		wi := s.weight(i) / s.total
+		for j, v := range x.Row(i) {
+			s.mean[j] += wi * v
+			varies[j] = varies[j] || v != first[j]
+		}
+	}
+	for k := range s.n {
+		i := s.row(k)
+		wi := s.weight(i) / s.total
+		for j, v := range x.Row(i) {
+			s.sd[j] += wi * (v - s.mean[j]) * (v - s.mean[j])
+		}
+	}
+	for j := range d {
+		s.sd[j] = math.Sqrt(s.sd[j])
+		if !varies[j] {
+			s.sd[j], s.mean[j] = 0, first[j]
+		}
+		if s.sd[j] > 0 {
+			s.active = append(s.active, j)
+		}
+	}
+	return s, nil
+}
+
+func (s *sample) row(k int) int {
+	if s.rows == nil {
+		return k
+	}
+	return int(s.rows[k])
+}
+
+func (s *sample) weight(i int) float64 {
+	if s.w == nil {
+		return 1
+	}
+	return s.w[i]
+}
+
+// block is how many rows the Hessian is updated by at a time, so that each of
+// its elements is loaded and stored once for all of them.
+const block = 4
+
+// objective is the penalised loss by u = (intercept at the means, β_j·sd_j).
+func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
+	k := 1 + len(s.active)
+	// At most 64 chunks, so the partial Hessians stay small beside the data.
+	size := max(1024, (s.n+63)/64)
+	type partial struct {
+		value float64
+		grad  []float64
+		hess  []float64 // k×k, upper triangle
+	}
+	parts := make([]partial, (s.n+size-1)/size)
+	for c := range parts {
+		parts[c] = partial{grad: make([]float64, k), hess: make([]float64, k*k)}
+	}
+	perSD := make([]float64, len(s.active))
+	for a, j := range s.active {
+		perSD[a] = 1 / s.sd[j]
+	}
+	return func(u, grad []float64, hess *mat.SymDense) float64 {
+		err := numeric.Chunks(ctx, p.Workers, s.n, size, func(c, lo, hi int) {
+			part := &parts[c]
+			part.value = 0
+			clear(part.grad)
+			clear(part.hess)
+			// z is block standardised rows, each led by a 1 for the intercept.
+			z := make([]float64, block*k)
+			var curve [block]float64 // w·p(1−p); 0 for the rows that a last block lacks
+			for at := lo; at < hi; at += block {
+				for b := range block {
+					curve[b] = 0
+					row := z[b*k : (b+1)*k]
+					if at+b >= hi {
+						continue // whatever row holds, it weighs nothing
+					}
+					i := s.row(at + b)
+					xi, wi := s.x.Row(i), s.weight(i)
+					row[0] = 1
+					eta := u[0]
+					for a, j := range s.active {
+						v := (xi[j] - s.mean[j]) * perSD[a]
+						row[a+1] = v
+						eta += u[a+1] * v
+					}
+					q := numeric.Logistic(eta)
+					part.value += wi * (numeric.Softplus(eta) - s.y[i]*eta)
+					r := wi * (q - s.y[i])
+					for a, v := range row {
+						part.grad[a] += r * v
+					}
+					curve[b] = wi * q * (1 - q)
+				}
+				addOuter(part.hess, z, curve, k)
+			}
+		})
+		if err != nil {
+			return math.NaN() // Newton sees ctx too
+		}
+		var f float64
+		clear(grad)
+		total := make([]float64, k*k)
+		for _, part := range parts {
+			f += part.value
+			for a, v := range part.grad {
+				grad[a] += v
+			}
+			for a, v := range part.hess {
+				total[a] += v
+			}
+		}
+		for a := range k {
+			for b := a; b < k; b++ {
+				hess.SetSym(a, b, total[a*k+b])
+			}
+		}
+		for a, j := range s.active {
+			l := p.L2 / (s.sd[j] * s.sd[j])
+			f += l / 2 * u[a+1] * u[a+1]
+			grad[a+1] += l * u[a+1]
+			hess.SetSym(a+1, a+1, hess.At(a+1, a+1)+l)
+		}
+		return f
+	}
+}
+
+// addOuter adds Σ_b curve[b]·z_b z_bᵀ to the upper triangle of hess, k×k.
+func addOuter(hess, z []float64, curve [block]float64, k int) {
+	z0, z1, z2, z3 := z[:k], z[k:2*k], z[2*k:3*k], z[3*k:4*k]
+	for a := range k {
+		c0, c1, c2, c3 := curve[0]*z0[a], curve[1]*z1[a], curve[2]*z2[a], curve[3]*z3[a]
+		h := hess[a*k+a : (a+1)*k]
+		y0, y1, y2, y3 := z0[a:][:len(h)], z1[a:][:len(h)], z2[a:][:len(h)], z3[a:][:len(h)]
+		for b := range h {
+			h[b] += c0*y0[b] + c1*y1[b] + c2*y2[b] + c3*y3[b]
+		}
+	}
+}
