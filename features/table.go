@@ -281,3 +281,10 @@ func (t *Table) Values(name string) ([]float64, error) {
 	}
 	return values, nil
 }
+
+// Only is a table of a single one of t's batches.
+func (t *Table) Only(r arrow.Record) *Table {
+	one := &Table{AsOf: t.AsOf, Schema: t.Schema}
+	one.byKey[0] = r
+	return one
+}

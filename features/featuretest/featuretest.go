@@ -7,7 +7,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,6 +155,6 @@ func Report(t *testing.T, wrong []Mismatch) {
 			t.Errorf("… and %d more", len(wrong)-i)
 			break
 		}
-		t.Error(fmt.Sprintf("snapshot %d, %s.%s of customer %s: Shoal %s, SQL %s", m.Snapshot, m.Family, m.Column, m.Customer, m.Shoal, m.SQL))
+		t.Errorf("snapshot %d, %s.%s of customer %s: Shoal %s, SQL %s", m.Snapshot, m.Family, m.Column, m.Customer, m.Shoal, m.SQL)
 	}
 }

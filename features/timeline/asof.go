@@ -115,3 +115,7 @@ func floorDay(local int64) int32 {
 	}
 	return int32(d)
 }
+
+// LocalDay is the calendar day of an instant (µs UTC) in zone, in days since
+// 1970-01-01, as Events.Day has it.
+func LocalDay(micros int64, zone *time.Location) int32 { return newZoneClock(zone).day(micros) }

@@ -122,3 +122,15 @@ func (x *roleIndex) build(roles []datasets.Role) {
 }
 
 func (x *roleIndex) at(r datasets.Role) []int32 { return x.positions[x.start[r]:x.start[r+1]] }
+
+// DaysWith counts the local days with an event of the role.
+func (o *Outcome) DaysWith(r datasets.Role) int {
+	n, last := 0, int32(-1<<31)
+	for i, role := range o.Role {
+		if role == r && o.Day[i] != last {
+			n++
+			last = o.Day[i]
+		}
+	}
+	return n
+}

@@ -1,0 +1,44 @@
+# Bare `make` prints what can be made.
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint bench fuzz tools examples docs clean
+
+PYTHON  ?= python3
+VENV    := .tools/venv
+DATE    ?= 2025-06-30
+SAMPLE  := sample
+export CGO_ENABLED = 0
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: bin/shoal ## build the program: bin/shoal
+bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -o -name '*.sql' -o -name '*.tmpl' 2>/dev/null) go.mod go.sum
+	go build -trimpath -o $@ ./cmd/shoal
+
+run: build $(SAMPLE)/events ## generate a sample history and run the whole job on it
+	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --out $(SAMPLE)/out
+	@bin/shoal grade --truth $(SAMPLE)/truth/truth.parquet --out $(SAMPLE)/out --date $(DATE)
+
+$(SAMPLE)/events: | build
+	@bin/shoal generate --out $(SAMPLE)
+
+test: tools ## every test: lint, examples, oracles, relations, end to end
+	SHOAL_REQUIRE_ORACLES=1 SHOAL_PYTHON=$(CURDIR)/$(VENV)/bin/python go test -timeout 60m ./...
+
+lint: ## gofmt, vet, staticcheck and the layers
+	go test ./internal/lint
+
+bench: ## every benchmark, once
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+tools: $(VENV)/.done ## the pinned Python environment that oracle tests use
+$(VENV)/.done: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+docs: build ## regenerate the generated pages under docs/
+	bin/shoal features --markdown > docs/features.md
+
+clean: ## remove what make made
+	rm -rf bin $(SAMPLE) .tools

@@ -1,0 +1,271 @@
+package timeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/shoal-data/shoal/datasets"
+)
+
+func location(t *testing.T, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func micros(t *testing.T, s string) int64 {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.UnixMicro()
+}
+
+func TestAsOfEndsTheLocalDay(t *testing.T) {
+	for _, c := range []struct{ zone, date, instant string }{
+		{"UTC", "2024-02-28", "2024-02-29T00:00:00Z"},
+		{"UTC", "1900-02-28", "1900-03-01T00:00:00Z"},
+		{"UTC", "9999-12-30", "9999-12-31T00:00:00Z"},
+		{"Europe/Berlin", "2024-03-30", "2024-03-30T23:00:00Z"},
+		{"Europe/Berlin", "2024-03-31", "2024-03-31T22:00:00Z"}, // 23 hours long
+		{"America/New_York", "2024-11-03", "2024-11-04T05:00:00Z"},
+		// São Paulo sprang forward at midnight: the 4th begins at one o'clock.
+		{"America/Sao_Paulo", "2018-11-03", "2018-11-04T03:00:00Z"},
+		// and fell back at midnight: the 17th had its last hour twice.
+		{"America/Sao_Paulo", "2018-02-17", "2018-02-18T03:00:00Z"},
+		// St John's fell back from 00:01 to 23:01: the 7th begins at its first midnight.
+		{"America/St_Johns", "2010-11-06", "2010-11-07T02:30:00Z"},
+		// Samoa skipped the 30th of December 2011 altogether.
+		{"Pacific/Apia", "2011-12-29", "2011-12-30T10:00:00Z"},
+	} {
+		a, err := ParseAsOf(c.date, location(t, c.zone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := time.UnixMicro(a.Instant).UTC().Format(time.RFC3339); got != c.instant {
+			t.Errorf("%s %s ends at %s, want %s", c.zone, c.date, got, c.instant)
+		}
+	}
+	for _, bad := range []string{"", "2024-02-30", "20240230", "2024-1-1", "yesterday"} {
+		if _, err := ParseAsOf(bad, time.UTC); err == nil {
+			t.Errorf("%q was read as a date", bad)
+		}
+	}
+}
+
+// Days are what as-of instants delimit: an event is on day d exactly when it
+// lies between the ends of d-1 and d. Days never go back.
+func TestDaysAgreeWithAsOfInstants(t *testing.T) {
+	zones := []string{"UTC", "Europe/London", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Auckland"}
+	rapid.Check(t, func(rt *rapid.T) {
+		zone := location(t, rapid.SampledFrom(zones).Draw(rt, "zone"))
+		clock := newZoneClock(zone)
+		at := rapid.Int64Range(micros(t, "1987-01-01T00:00:00Z"), micros(t, "2026-01-01T00:00:00Z")).Draw(rt, "at")
+		if rapid.Bool().Draw(rt, "near a change") {
+			if _, end := time.UnixMicro(at).In(zone).ZoneBounds(); !end.IsZero() {
+				at = end.UnixMicro() + rapid.Int64Range(-4*3_600_000_000, 4*3_600_000_000).Draw(rt, "offset")
+			}
+		}
+		day := clock.day(at)
+		if again := newZoneClock(zone).day(at); again != day {
+			rt.Fatalf("day %d, and %d by a clock that remembered nothing", day, again)
+		}
+		asOf := NewAsOf(time.Unix(int64(day)*86400, 0).UTC(), zone)
+		if before := asOf.Add(-1, zone); at < before.Instant || at >= asOf.Instant {
+			rt.Fatalf("%v in %v is said to be on %v, which runs from %v to %v", time.UnixMicro(at).UTC(), zone, asOf, time.UnixMicro(before.Instant).UTC(), time.UnixMicro(asOf.Instant).UTC())
+		}
+		if later := clock.day(at + 1); later < day {
+			rt.Fatalf("the day after %v goes back", time.UnixMicro(at).UTC())
+		}
+	})
+}
+
+type row struct {
+	customer string
+	time     int64
+	role     datasets.Role
+	amount   datasets.Money
+	event    string
+}
+
+func freeze(t *testing.T, rows []row, workers int, dedupe Dedupe) *Store {
+	t.Helper()
+	dicts := datasets.NewDicts()
+	log := NewLog(dicts, workers)
+	for i, r := range rows {
+		b := datasets.Batch{
+			Customer: []uint32{dicts.Customer.CodeString(r.customer)}, Time: []int64{r.time}, Role: []datasets.Role{r.role},
+			Type: []uint32{0}, Amount: []datasets.Money{r.amount}, EventID: []uint32{0},
+		}
+		if r.event != "" {
+			b.EventID[0] = dicts.EventID.CodeString(r.event)
+		}
+		if err := log.Append(i%workers, &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return log.Freeze(Options{Zone: time.UTC, Dedupe: dedupe, IDType: datasets.IDType{Kind: datasets.IDString}})
+}
+
+// dump writes timelines as text: "a: 1 purchase 5; 2 view null".
+func dump(t *testing.T, s *Store) []string {
+	t.Helper()
+	var lines []string
+	err := s.Replay(t.Context(), 1, func(_, _ int, tl *Timeline) error {
+		h, _ := tl.Before(AsOf{Instant: 1 << 62})
+		line := tl.ID + ":"
+		for i := range h.Time {
+			line += fmt.Sprintf(" %d %v %v;", h.Time[i], h.Role[i], h.Amount[i])
+		}
+		lines = append(lines, line)
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestDedupe(t *testing.T) {
+	rows := []row{
+		{"a", 2, datasets.Purchase, 50000, "e1"},
+		{"a", 1, datasets.View, datasets.NullMoney, ""},
+		{"a", 2, datasets.Purchase, 50000, "e1"}, // the same row
+		{"a", 3, datasets.Purchase, 70000, "e1"}, // the same id, sent again later
+		{"a", 1, datasets.View, datasets.NullMoney, ""},
+		{"b", 2, datasets.Purchase, 50000, "e1"}, // another customer's
+	}
+	for _, c := range []struct {
+		name   string
+		dedupe Dedupe
+		want   []string
+	}{
+		{"none", DedupeNone, []string{"a: 1 view null; 1 view null; 2 purchase 5; 2 purchase 5; 3 purchase 7;", "b: 2 purchase 5;"}},
+		{"exact", DedupeExact, []string{"a: 1 view null; 2 purchase 5; 3 purchase 7;", "b: 2 purchase 5;"}},
+		{"event id", DedupeEventID, []string{"a: 1 view null; 1 view null; 2 purchase 5;", "b: 2 purchase 5;"}},
+	} {
+		for workers := 1; workers <= 3; workers++ {
+			if got := dump(t, freeze(t, rows, workers, c.dedupe)); !slices.Equal(got, c.want) {
+				t.Errorf("%s, %d workers: %q, want %q", c.name, workers, got, c.want)
+			}
+		}
+	}
+}
+
+// A bucket that never saw an optional column gets nulls, not another bucket's
+// values: sources differ in what they bring.
+func TestOptionalColumnsOfDifferentSources(t *testing.T) {
+	for workers := 1; workers <= 2; workers++ {
+		dicts := datasets.NewDicts()
+		log := NewLog(dicts, workers)
+		for i := range 500 {
+			b := datasets.Batch{Customer: []uint32{dicts.Customer.CodeString(fmt.Sprint(i))}, Time: []int64{int64(i)}, Role: []datasets.Role{datasets.Purchase}, Type: []uint32{0}}
+			if i%2 == 0 {
+				b.Product = []uint32{dicts.Product.CodeString("p")}
+				b.Amount = []datasets.Money{datasets.Money(i)}
+			}
+			if err := log.Append(i%workers, &b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := log.Freeze(Options{Zone: time.UTC})
+		seen := 0
+		err := s.Replay(t.Context(), 2, func(_, _ int, tl *Timeline) error {
+			h, ok := tl.Before(AsOf{Instant: 1 << 62})
+			if !ok || h.Len() != 1 || len(h.Product) != 1 || len(h.Amount) != 1 {
+				return fmt.Errorf("customer %s: %+v", tl.ID, h)
+			}
+			even := h.Time[0]%2 == 0
+			if (h.Product[0] != 0) != even || (h.Amount[0] != datasets.NullMoney) != even {
+				return fmt.Errorf("customer %s: product %d, amount %v", tl.ID, h.Product[0], h.Amount[0])
+			}
+			return nil
+		}, func(int) {})
+		if err != nil {
+			t.Error(err)
+		}
+		c, err := s.Census(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen = int(c.Customers); seen != 500 {
+			t.Errorf("%d customers, want 500", seen)
+		}
+	}
+}
+
+// A history cannot be stretched over what it must not see.
+func TestHistoryHasNoCapacityBeyondItself(t *testing.T) {
+	s := freeze(t, []row{{"a", 1, datasets.View, 1, ""}, {"a", 5, datasets.Purchase, 2, ""}, {"a", 9, datasets.Purchase, 3, ""}}, 1, DedupeNone)
+	err := s.Replay(t.Context(), 1, func(_, _ int, tl *Timeline) error {
+		h, ok := tl.Before(AsOf{Instant: 5}) // strictly before
+		if !ok || h.Len() != 1 || cap(h.Time) != 1 || cap(h.Role) != 1 || cap(h.Amount) != 1 || cap(h.Day) != 1 {
+			t.Errorf("history %+v", h)
+		}
+		if p := h.Positions(datasets.Purchase); len(p) != 0 {
+			t.Errorf("positions %v of purchases that have not happened", p)
+		}
+		h, _ = tl.Before(AsOf{Instant: 9})
+		if p := h.Positions(datasets.Purchase); len(p) != 1 || p[0] != 1 || cap(p) != 1 {
+			t.Errorf("positions %v, want [1]", p)
+		}
+		if _, ok := tl.Before(AsOf{Instant: 1}); ok {
+			t.Error("a history before the first event")
+		}
+		if o := tl.Between(AsOf{Instant: 5}, AsOf{Instant: 9}); o.Len() != 1 || !o.Has(datasets.Purchase) || o.Has(datasets.View) {
+			t.Errorf("outcome %+v", o)
+		}
+		if o := tl.Between(AsOf{Instant: 9}, AsOf{Instant: 5}); o.Len() != 0 {
+			t.Errorf("a window that ends before it begins holds %d events", o.Len())
+		}
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Any order of arrival over any number of workers makes the same timelines and
+// the same digest, and another event makes another digest.
+func TestStoreIgnoresOrder(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 60).Draw(rt, "n")
+		rows := make([]row, n)
+		for i := range rows {
+			rows[i] = row{
+				customer: rapid.SampledFrom([]string{"a", "b", "", "ccccccccc"}).Draw(rt, "customer"),
+				time:     int64(rapid.IntRange(0, 3).Draw(rt, "time")),
+				role:     datasets.Role(rapid.IntRange(0, 2).Draw(rt, "role")),
+				amount:   rapid.SampledFrom([]datasets.Money{datasets.NullMoney, -1, 0, 7}).Draw(rt, "amount"),
+				event:    rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "event"),
+			}
+		}
+		dedupe := Dedupe(rapid.IntRange(0, 2).Draw(rt, "dedupe"))
+		want := freeze(t, rows, 1, dedupe)
+		shuffled := slices.Clone(rows)
+		rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)).Shuffle(n, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		got := freeze(t, shuffled, rapid.IntRange(1, 4).Draw(rt, "workers"), dedupe)
+		if a, b := dump(t, want), dump(t, got); !slices.Equal(a, b) {
+			rt.Fatalf("%q, and in another order %q", a, b)
+		}
+		a, _ := want.Census(t.Context(), 1)
+		b, _ := got.Census(t.Context(), 2)
+		if a.Digest != b.Digest || a.Events != b.Events {
+			rt.Fatalf("census %+v, and in another order %+v", a, b)
+		}
+		shuffled[0].time += 10
+		if c, _ := freeze(t, shuffled, 1, DedupeNone).Census(t.Context(), 1); c.Digest == a.Digest && dedupe == DedupeNone {
+			rt.Fatalf("the digest does not see a changed time")
+		}
+	})
+}
