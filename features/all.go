@@ -14,6 +14,7 @@ var families = []func(Params) Family{
 	cadence,
 	breadth,
 	sessions,
+	rates,
 }
 
 // core families carry the columns that segments and models are built on.

@@ -29,8 +29,8 @@ func sessions(p Params) Family {
 	gap := p.SessionGap.Microseconds()
 	f := Family{
 		Name: "sessions", Meaning: "Visits, by the source's session id or, for events without one, ended by a gap without events; when they were, how long and how deep.",
-		From: fmt.Sprintf(`(SELECT c.customer_id, v.* EXCLUDE (customer_id)
- FROM (SELECT DISTINCT customer_id FROM history) c
+		From: fmt.Sprintf(`(SELECT c.*, v.* EXCLUDE (customer_id)
+ FROM (SELECT customer_id, $today - min(day) + 1 AS tenure FROM history GROUP BY customer_id) c
  LEFT JOIN (SELECT customer_id, max(day) AS day, epoch_us(max(event_time)) - epoch_us(min(event_time)) AS micros,
    count(*) AS events, count(*) FILTER (WHERE role = 'purchase') > 0 AS converted, max(event_time) AS ended
   FROM (SELECT *, sum(opens) OVER (PARTITION BY customer_id, session_id ORDER BY event_time, opens DESC ROWS UNBOUNDED PRECEDING) AS visit
@@ -46,6 +46,7 @@ func sessions(p Params) Family {
 		Column{"session_events_mean", "events", "[1, ∞)", "no visit", "Mean number of events in a visit.", "sum(events) / nullif(count(day), 0)"},
 		Column{"session_bounce_share", "share", "[0, 1]", "no visit", "Share of visits with a single event.", "count(*) FILTER (WHERE events = 1) / nullif(count(day), 0)"},
 		Column{"session_conversion_share", "share", "[0, 1]", "no visit", "Share of visits with a purchase.", "count(*) FILTER (WHERE converted) / nullif(count(day), 0)"},
+		Column{"sessions_per_30d", "sessions", "[0, ∞)", "never", "Visits per 30 days of tenure, the as-of date included.", "30 * count(day) / max(tenure)"},
 	)
 	type visit struct {
 		first, last int64
@@ -94,6 +95,7 @@ func sessions(p Params) Family {
 				for i := range rest {
 					rest[i] = math.NaN()
 				}
+				rest[4] = 0
 				return
 			}
 			var micros, events, bounced, converted int64
@@ -116,6 +118,7 @@ func sessions(p Params) Family {
 			rest[1] = float64(events) / n
 			rest[2] = float64(bounced) / n
 			rest[3] = float64(converted) / n
+			rest[4] = 30 * n / float64(h.AsOf.Today-h.Day[0]+1)
 		}
 	}
 	return f

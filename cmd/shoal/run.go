@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/nightly"
+)
+
+func runCommand() *cobra.Command {
+	var path, date, out, logs, summaryFile, workers, memory string
+	var force bool
+	c := &cobra.Command{
+		Use:   "run --config shoal.yaml --date YYYY-MM-DD",
+		Short: "Make one night's run",
+		Long: `Describe every customer as of the end of a date, segment them, score them, and
+publish the result.
+
+The date is the day the data are complete for: events of that day count, later
+ones do not exist for the run. The same inputs, configuration and version make
+the same run: a repeat does nothing and succeeds.`,
+		Example: "  shoal run --config sample/shoal.yaml --date 2025-06-30",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+			d, err := newDisplay(stderr, logs)
+			if err != nil {
+				return nightly.Usage(err)
+			}
+			var s *nightly.Summary
+			cfg, err := loadConfig(path, out, workers, memory)
+			if err != nil {
+				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: out, Version: version()}
+			} else {
+				s, err = nightly.Run(cmd.Context(), nightly.Options{
+					Config: cfg, Date: date, FS: storage.Local(), Version: version(), Force: force, Log: d.log, Progress: d.progress, Now: time.Now,
+				})
+			}
+			d.finish()
+			if d.human {
+				closing(stderr, s)
+			} else if err != nil {
+				d.log.Error().Int("exit_code", s.ExitCode).Str("date", date).Msg(err.Error())
+			}
+			if e := writeSummary(stdout, summaryFile, s); e != nil && err == nil {
+				err = nightly.Transient(e)
+			}
+			if err != nil {
+				return &reportedError{err}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&path, "config", "shoal.yaml", "configuration `file`, or the manifest of an earlier run")
+	c.Flags().StringVar(&date, "date", "", "the `day` to describe customers at the end of, YYYY-MM-DD")
+	c.Flags().StringVar(&out, "out", "", "publish under this `directory` instead of the configuration's out")
+	c.Flags().StringVar(&workers, "workers", "", "parallel workers, `n` or auto, instead of limits.workers")
+	c.Flags().StringVar(&memory, "memory", "", "memory budget, a `size` or share, instead of limits.memory")
+	c.Flags().BoolVar(&force, "force", false, "publish a new run even when the same one is published")
+	c.Flags().StringVar(&logs, "log", logAuto, "auto, human or json")
+	c.Flags().StringVar(&summaryFile, "summary-file", "", "also write the JSON summary to this `file`, on failure too")
+	c.MarkFlagRequired("date")
+	return c
+}
+
+func loadConfig(path, out, workers, memory string) (*config.Config, error) {
+	cfg, err := config.LoadWith(path, config.Overrides{Out: out, Workers: workers, Memory: memory})
+	if err != nil {
+		return nil, nightly.Usage(err)
+	}
+	return cfg, nil
+}
+
+// writeSummary prints the one-line summary and keeps it in a file when asked.
+func writeSummary(stdout io.Writer, file string, s *nightly.Summary) error {
+	line, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	line = append(line, '\n')
+	if _, err := stdout.Write(line); err != nil {
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	// Written beside and renamed, so that a watcher never reads half of it.
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".shoal-summary-*")
+	if err != nil {
+		return fmt.Errorf("--summary-file: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	if _, err := tmp.Write(line); err != nil {
+		return fmt.Errorf("--summary-file: %w", err)
+	}
+	if err := tmp.Close(); err != nil {
+		return fmt.Errorf("--summary-file: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return fmt.Errorf("--summary-file: %w", err)
+	}
+	return nil
+}

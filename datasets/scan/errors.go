@@ -1,0 +1,111 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/shoal-data/shoal/datasets/scan/internal/pages"
+)
+
+// ErrorKind says what is to be done about an Error.
+type ErrorKind uint8
+
+// The kinds of error.
+const (
+	BadData   ErrorKind = iota + 1 // the files are damaged or contradict each other: do not retry
+	NoInput                        // nothing matches
+	Transient                      // storage failed: retry
+	Config                         // the mapping does not fit the files: correct the configuration
+)
+
+func (k ErrorKind) String() string {
+	switch k {
+	case BadData:
+		return "bad data"
+	case NoInput:
+		return "no input"
+	case Transient:
+		return "transient"
+	case Config:
+		return "configuration"
+	}
+	return "unknown"
+}
+
+// An Error is a fatal fault, located as closely as it can be. RowGroup and Row
+// count from 0 and are -1 where they do not apply.
+type Error struct {
+	Kind     ErrorKind
+	Source   string
+	File     string
+	RowGroup int
+	Column   string
+	Row      int64 // of the file
+	Value    string
+	Err      error // what is wrong, and what to do
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("scan: ")
+	switch {
+	case e.File != "":
+		b.WriteString(e.File + ": ")
+	case e.Source != "":
+		b.WriteString("source " + e.Source + ": ")
+	}
+	var at []string
+	if e.RowGroup >= 0 {
+		at = append(at, fmt.Sprintf("row group %d", e.RowGroup))
+	}
+	if e.Column != "" {
+		at = append(at, "column "+e.Column)
+	}
+	if e.Row >= 0 {
+		at = append(at, fmt.Sprintf("row %d", e.Row))
+	}
+	if len(at) > 0 {
+		b.WriteString(strings.Join(at, ", ") + ": ")
+	}
+	if e.Value != "" {
+		fmt.Fprintf(&b, "value %q: ", e.Value)
+	}
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns what is wrong.
+func (e *Error) Unwrap() error { return e.Err }
+
+// configError is a Config error of a source.
+func configError(source, format string, args ...any) *Error {
+	return &Error{Kind: Config, Source: source, RowGroup: -1, Row: -1, Err: fmt.Errorf(format, args...)}
+}
+
+// fileError classifies a failure to open or read a file. A cancelled context
+// stays what it is.
+func fileError(source, path string, rowGroup int, column string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("scan: %s: %w", path, err)
+	}
+	e := &Error{Source: source, File: path, RowGroup: rowGroup, Column: column, Row: -1}
+	var io *pages.IOError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Kind, e.Err = Transient, fmt.Errorf("%w: the file was removed after it was listed; run again", err)
+	case errors.Is(err, fs.ErrPermission):
+		e.Kind, e.Err = Config, fmt.Errorf("%w: grant this process read access", err)
+	case errors.As(err, &io):
+		e.Kind, e.Err = Transient, fmt.Errorf("cannot read: %w", err)
+	case errors.Is(err, pages.ErrCrypt):
+		e.Kind, e.Err = Config, fmt.Errorf("%w, which cannot be read; write the source without encryption", err)
+	case errors.Is(err, pages.ErrNotFile):
+		e.Kind, e.Err = BadData, fmt.Errorf("%w; narrow the path to Parquet files or remove it", err)
+	default:
+		e.Kind, e.Err = BadData, fmt.Errorf("%w: the file is damaged; fetch it again or remove it", err)
+	}
+	return e
+}

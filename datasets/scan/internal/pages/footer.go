@@ -1,0 +1,246 @@
+package pages
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+	"github.com/zeebo/xxh3"
+)
+
+const (
+	maxFooter      = 128 << 20 // bytes; 10,000 columns in 100 row groups take about as many
+	maxSchemaDepth = 64
+	// maxRowsPerByte bounds the rows that a file may claim for its size. A row
+	// group of constants holds 1e5 rows a byte; far beyond lies only damage.
+	maxRowsPerByte = 1 << 20
+)
+
+// A Leaf is a column of a file.
+type Leaf struct {
+	Path     []string
+	Element  *format.SchemaElement
+	MaxDef   int
+	Repeated bool // it, or a group it is in, repeats
+}
+
+// Name is the path, dotted.
+func (l *Leaf) Name() string { return strings.Join(l.Path, ".") }
+
+// A Footer is the checked metadata of a file: RowGroups[g].Columns[i] belongs to
+// Leaves[i].
+type Footer struct {
+	Rows      int64
+	Leaves    []Leaf
+	RowGroups []format.RowGroup
+	Hash      string // of the footer's bytes, hexadecimal
+}
+
+// ReadFooter reads and checks the footer of a file of the given size.
+func ReadFooter(r io.ReaderAt, size int64) (*Footer, error) {
+	if size < 12 {
+		return nil, fmt.Errorf("%w: it has only %d bytes", ErrNotFile, size)
+	}
+	tail := make([]byte, min(size, 64<<10))
+	if err := readAt(r, tail, size-int64(len(tail))); err != nil {
+		return nil, err
+	}
+	end := tail[len(tail)-8:]
+	switch magic := string(end[4:]); magic {
+	case "PAR1":
+	case "PARE":
+		return nil, ErrCrypt
+	default:
+		var head [4]byte
+		if err := readAt(r, head[:], 0); err == nil && string(head[:]) == "PAR1" {
+			return nil, errors.New("it begins as a Parquet file and does not end as one: it was cut short, or is still being written")
+		}
+		return nil, fmt.Errorf("%w: it ends in %q", ErrNotFile, magic)
+	}
+	length := int64(binary.LittleEndian.Uint32(end))
+	if length > size-12 || length > maxFooter {
+		return nil, fmt.Errorf("its footer states %d bytes, in a file of %d", length, size)
+	}
+	var b []byte
+	if length+8 <= int64(len(tail)) {
+		b = tail[int64(len(tail))-8-length : len(tail)-8]
+	} else {
+		b = make([]byte, length)
+		if err := readAt(r, b, size-8-length); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkFooter(b); err != nil {
+		return nil, fmt.Errorf("its footer cannot be read: %w", err)
+	}
+	var meta format.FileMetaData
+	if err := thrift.NewDecoder((&thrift.CompactProtocol{}).NewReaderFromBytes(b)).Decode(&meta); err != nil {
+		return nil, fmt.Errorf("its footer cannot be read: %w", err)
+	}
+	if meta.EncryptionAlgorithm.Value != nil {
+		return nil, ErrCrypt
+	}
+	f := &Footer{Rows: meta.NumRows, RowGroups: meta.RowGroups, Hash: fmt.Sprintf("%016x", xxh3.Hash(b))}
+	if err := f.schema(meta.Schema); err != nil {
+		return nil, fmt.Errorf("its schema is damaged: %w", err)
+	}
+	return f, f.check(size)
+}
+
+// schema lists the leaves of the tree that the elements spell out depth first.
+func (f *Footer) schema(elements []format.SchemaElement) error {
+	if len(elements) == 0 {
+		return errors.New("it is empty")
+	}
+	next := 1
+	var group func(children int32, path []string, def int, repeated bool) error
+	group = func(children int32, path []string, def int, repeated bool) error {
+		if len(path) > maxSchemaDepth {
+			return errors.New("it is nested too deep")
+		}
+		for range children {
+			if next >= len(elements) {
+				return errors.New("it ends too early")
+			}
+			e := &elements[next]
+			next++
+			def, repeated := def, repeated
+			if e.RepetitionType.Valid {
+				switch e.RepetitionType.V {
+				case format.Required:
+				case format.Optional:
+					def++
+				case format.Repeated:
+					def, repeated = def+1, true
+				default:
+					return fmt.Errorf("column %q has repetition %d", e.Name, e.RepetitionType.V)
+				}
+			}
+			path := append(slices.Clip(path), e.Name)
+			if !e.Type.Valid {
+				if !e.NumChildren.Valid || e.NumChildren.V < 0 {
+					return fmt.Errorf("column %q has no type", e.Name)
+				}
+				if err := group(e.NumChildren.V, path, def, repeated); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := annotation(e); err != nil {
+				return err
+			}
+			f.Leaves = append(f.Leaves, Leaf{Path: path, Element: e, MaxDef: def, Repeated: repeated})
+		}
+		return nil
+	}
+	if err := group(elements[0].NumChildren.V, nil, 0, false); err != nil {
+		return err
+	}
+	if next != len(elements) {
+		return fmt.Errorf("it lists %d columns and groups, and uses %d", len(elements), next)
+	}
+	return nil
+}
+
+// annotation refuses a column whose old and new annotations disagree: the footer
+// has no checksum, and a flipped bit in a scale or a unit would change every value.
+func annotation(e *format.SchemaElement) error {
+	if e.Type.V < format.Boolean || e.Type.V > format.FixedLenByteArray {
+		return fmt.Errorf("column %q has physical type %d", e.Name, e.Type.V)
+	}
+	if e.Type.V == format.FixedLenByteArray && (e.TypeLength.V <= 0 || e.TypeLength.V > 1<<20) {
+		return fmt.Errorf("column %q has values of %d bytes", e.Name, e.TypeLength.V)
+	}
+	if !e.ConvertedType.Valid {
+		return nil
+	}
+	var agree bool
+	switch t := e.LogicalType.Value.(type) {
+	default:
+		agree = true
+	case *format.DecimalType:
+		agree = e.ConvertedType.V == deprecated.Decimal &&
+			(!e.Scale.Valid || e.Scale.V == t.Scale) && (!e.Precision.Valid || e.Precision.V == t.Precision)
+	case *format.TimestampType:
+		switch t.Unit.Value.(type) {
+		case *format.MilliSeconds:
+			agree = e.ConvertedType.V == deprecated.TimestampMillis
+		case *format.MicroSeconds:
+			agree = e.ConvertedType.V == deprecated.TimestampMicros
+		}
+	case *format.DateType:
+		agree = e.ConvertedType.V == deprecated.Date
+	case *format.StringType:
+		agree = e.ConvertedType.V == deprecated.UTF8
+	case *format.IntType:
+		at := map[int8]deprecated.ConvertedType{8: 0, 16: 1, 32: 2, 64: 3}
+		step, known := at[t.BitWidth]
+		base := deprecated.Uint8
+		if t.IsSigned {
+			base = deprecated.Int8
+		}
+		agree = known && e.ConvertedType.V == base+step
+	}
+	if !agree {
+		return fmt.Errorf("column %q is annotated as %v and as %v", e.Name, e.LogicalType.Value, e.ConvertedType.V)
+	}
+	return nil
+}
+
+// check holds the row groups against the schema and the size of the file.
+func (f *Footer) check(size int64) error {
+	if f.Rows < 0 || f.Rows/maxRowsPerByte > size {
+		return fmt.Errorf("its footer states %d rows, in %d bytes", f.Rows, size)
+	}
+	rows := int64(0)
+	for g := range f.RowGroups {
+		rg := &f.RowGroups[g]
+		if rg.NumRows < 0 || rg.NumRows > f.Rows-rows {
+			return fmt.Errorf("its row groups do not add up to its %d rows", f.Rows)
+		}
+		rows += rg.NumRows
+		if len(rg.Columns) != len(f.Leaves) {
+			return fmt.Errorf("its row group %d has %d columns, and its schema %d", g, len(rg.Columns), len(f.Leaves))
+		}
+	}
+	if rows != f.Rows {
+		return fmt.Errorf("its row groups have %d rows, and its footer states %d", rows, f.Rows)
+	}
+	return nil
+}
+
+// Chunk locates the chunk of leaf i in row group g, in a file of the given size.
+func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
+	rg, leaf := &f.RowGroups[g], &f.Leaves[i]
+	cc := &rg.Columns[i]
+	meta := &cc.MetaData
+	switch {
+	case cc.CryptoMetadata.Value != nil || cc.EncryptedColumnMetadata != nil:
+		return Chunk{}, ErrCrypt
+	case cc.FilePath != "":
+		return Chunk{}, fmt.Errorf("its data lie in another file, %q", cc.FilePath)
+	case meta.Type != leaf.Element.Type.V:
+		return Chunk{}, fmt.Errorf("its schema states %v and its row group %v", leaf.Element.Type.V, meta.Type)
+	case !slices.Equal(meta.PathInSchema, leaf.Path):
+		return Chunk{}, fmt.Errorf("its row group names the column %q", strings.Join(meta.PathInSchema, "."))
+	case meta.NumValues != rg.NumRows:
+		return Chunk{}, fmt.Errorf("its footer states %d values for %d rows", meta.NumValues, rg.NumRows)
+	}
+	c := Chunk{
+		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.NumRows, Codec: meta.Codec,
+		Physical: meta.Type, Width: int(leaf.Element.TypeLength.V), MaxDef: leaf.MaxDef,
+	}
+	if d := meta.DictionaryPageOffset; d > 0 && d < c.Offset {
+		c.Offset = d
+	}
+	if rg.NumRows > 0 && (c.Offset < 4 || c.Length <= 0 || c.Length > size-8 || c.Offset > size-8-c.Length) {
+		return Chunk{}, fmt.Errorf("its footer states %d bytes at %d, in a file of %d", c.Length, c.Offset, size)
+	}
+	return c, nil
+}

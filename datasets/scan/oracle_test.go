@@ -1,0 +1,277 @@
+package scan_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/datasets/storage"
+)
+
+// python is an interpreter with DuckDB, pyarrow and Polars: SHOAL_PYTHON, or the
+// project's own. Without one the test is skipped, unless SHOAL_REQUIRE_ORACLES=1.
+func python(t *testing.T) string {
+	t.Helper()
+	if p := os.Getenv("SHOAL_PYTHON"); p != "" {
+		return p
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		p := filepath.Join(dir, ".tools", "venv", "bin", "python")
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			break
+		}
+		dir = up
+	}
+	if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
+		t.Fatal("no Python with DuckDB found: set SHOAL_PYTHON")
+	}
+	t.Skip("no Python with DuckDB found: set SHOAL_PYTHON")
+	return ""
+}
+
+func runPython(t *testing.T, stdin []byte, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(python(t), append([]string{filepath.Join("testdata", "oracle.py")}, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("oracle.py %s: %v\n%s", args[0], err, stderr.String())
+	}
+	return out
+}
+
+type oracleCase struct {
+	Name, Glob, Zone, Unit, Currency, Role string
+	Like                                   string // the case with the same rows, where DuckDB cannot read this one
+	Columns, Roles                         map[string]string
+}
+
+func (c *oracleCase) source(t *testing.T) scan.Source {
+	t.Helper()
+	s := scan.Source{Name: c.Name, Paths: []string{c.Glob}, Columns: map[datasets.Field]string{}, Roles: map[string]datasets.Role{}, Currency: c.Currency}
+	for f, col := range c.Columns {
+		field, err := datasets.ParseField(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Columns[field] = col
+	}
+	for typ, r := range c.Roles {
+		role, err := datasets.ParseRole(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Roles[typ] = role
+	}
+	var err error
+	if c.Role != "" {
+		if s.Role, err = datasets.ParseRole(c.Role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Zone != "" {
+		if s.TimeZone, err = time.LoadLocation(c.Zone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Unit != "" {
+		if s.TimeUnit, err = scan.ParseUnit(c.Unit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// eventRows are the delivered events as text, sorted, "" for null and "=" before
+// all else, as oracle.py prints them.
+func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan.Report, error) {
+	t.Helper()
+	dicts := datasets.NewDicts()
+	var mu sync.Mutex
+	type event struct {
+		customer, typ, currency, product, category, channel, campaign, session, id uint32
+		time                                                                       int64
+		role                                                                       datasets.Role
+		amount, quantity, rating                                                   datasets.Money
+	}
+	var events []event
+	rep, err := p.Read(context.Background(), dicts, opts, func(_ int, b *datasets.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if b.Len() == 0 || b.Len() > 64<<10 {
+			t.Errorf("a batch of %d rows", b.Len())
+		}
+		code := func(s []uint32, i int) uint32 {
+			if s == nil {
+				return 0
+			}
+			return s[i]
+		}
+		money := func(s []datasets.Money, i int) datasets.Money {
+			if s == nil {
+				return datasets.NullMoney
+			}
+			return s[i]
+		}
+		for i := range b.Len() {
+			events = append(events, event{
+				b.Customer[i], b.Type[i], code(b.Currency, i), code(b.Product, i), code(b.Category, i), code(b.Channel, i),
+				code(b.Campaign, i), code(b.Session, i), code(b.EventID, i), b.Time[i], b.Role[i],
+				money(b.Amount, i), money(b.Quantity, i), money(b.Rating, i),
+			})
+		}
+		return nil
+	})
+	text := func(d *datasets.Dict, code uint32) string {
+		if code == 0 {
+			return ""
+		}
+		return "=" + d.Value(code)
+	}
+	money := func(m datasets.Money) string {
+		if m == datasets.NullMoney {
+			return ""
+		}
+		sign := ""
+		if m < 0 {
+			sign, m = "-", -m
+		}
+		return fmt.Sprintf("=%s%d.%04d", sign, m/1e4, m%1e4)
+	}
+	rows := make([][]string, len(events))
+	for i, e := range events {
+		rows[i] = []string{
+			"=" + p.IDType.Format(dicts.Customer.Value(e.customer)), fmt.Sprintf("=%d", e.time), "=" + e.role.String(), text(dicts.Type, e.typ),
+			money(e.amount), money(e.quantity), money(e.rating), text(dicts.Currency, e.currency), text(dicts.Product, e.product),
+			text(dicts.Category, e.category), text(dicts.Channel, e.channel), text(dicts.Campaign, e.campaign),
+			text(dicts.Session, e.session), text(dicts.EventID, e.id),
+		}
+	}
+	slices.SortFunc(rows, slices.Compare[[]string])
+	return rows, rep, err
+}
+
+// oracleColumns selects a row as eventRows spells it.
+func oracleColumns(id datasets.IDType) string {
+	customer := "CAST(customer_id AS VARCHAR)"
+	if id.Kind == datasets.IDFixed && !id.UUID {
+		customer = "lower(hex(customer_id))"
+	}
+	return customer + ", CAST(epoch_us(event_time) AS VARCHAR), role, event_type, CAST(amount AS VARCHAR), CAST(quantity AS VARCHAR), " +
+		"CAST(rating AS VARCHAR), currency, product_id, category, channel, campaign_id, session_id, event_id"
+}
+
+// What the reader delivers is what DuckDB finds in the same files by EventSQL,
+// which shares no code with it, for files of four writers in some 130 forms.
+func TestReadEqualsDuckDB(t *testing.T) {
+	dir := t.TempDir()
+	var cases []oracleCase
+	if err := json.Unmarshal(runPython(t, nil, "write", dir), &cases); err != nil {
+		t.Fatal(err)
+	}
+	cases = append(cases, goFiles(t, dir)...)
+	type query struct {
+		Name    string `json:"name"`
+		SQL     string `json:"sql"`
+		Columns string `json:"columns"`
+	}
+	var queries []query
+	got := map[string][][]string{}
+	reports := map[string]*scan.Report{}
+	for _, c := range cases {
+		p, err := scan.NewPlan(context.Background(), storage.Local(), []scan.Source{c.source(t)})
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		opts := scan.DefaultOptions()
+		opts.Workers = 3
+		rows, rep, err := eventRows(t, p, opts)
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		got[c.Name], reports[c.Name] = rows, rep
+		if rep.Rows != rep.RowsAccepted+rep.RowsAfter+rep.RowsRejected+rep.RowsWithheld || rep.RowsAccepted != int64(len(rows)) {
+			t.Errorf("%s: the report does not add up: %+v", c.Name, rep)
+		}
+		if c.Like != "" {
+			if diff := firstDifferences(rows, got[c.Like]); diff != "" {
+				t.Errorf("%s differs from %s:\n%s", c.Name, c.Like, diff)
+			}
+			continue
+		}
+		queries = append(queries, query{c.Name, p.EventSQL(), oracleColumns(p.IDType)})
+	}
+	in, err := json.Marshal(queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string][][]string
+	if err := json.Unmarshal(runPython(t, in, "query"), &want); err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for _, q := range queries {
+		g, w := got[q.Name], want[q.Name]
+		accepted += len(g)
+		if len(w) == 1 && len(w[0]) == 2 {
+			t.Errorf("%s: DuckDB: %s\n%s", q.Name, w[0][1], q.SQL)
+			continue
+		}
+		if len(g) == 0 {
+			t.Errorf("%s: no event was accepted, so nothing was compared", q.Name)
+		}
+		if diff := firstDifferences(g, w); diff != "" {
+			t.Errorf("%s: the reader delivers %d events, DuckDB %d; rejects %+v\n%s", q.Name, len(g), len(w), reports[q.Name].Rejects, diff)
+		}
+	}
+	t.Logf("%d cases, %d events compared", len(queries), accepted)
+}
+
+// firstDifferences lists rows that only one of two sorted lists has.
+func firstDifferences(got, want [][]string) string {
+	if cmp.Equal(got, want) {
+		return ""
+	}
+	var b strings.Builder
+	for i, j, n := 0, 0, 0; (i < len(got) || j < len(want)) && n < 6; {
+		switch {
+		case j == len(want) || i < len(got) && slices.Compare(got[i], want[j]) < 0:
+			fmt.Fprintf(&b, "  only the reader: %q\n", got[i])
+			i++
+			n++
+		case i == len(got) || slices.Compare(got[i], want[j]) > 0:
+			fmt.Fprintf(&b, "  only DuckDB:     %q\n", want[j])
+			j++
+			n++
+		default:
+			i++
+			j++
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,533 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
+	"github.com/shoal-data/shoal/datasets/storage"
+)
+
+// batchRows is the most rows of a Batch.
+const batchRows = 64 << 10
+
+// Read delivers every accepted event of the plan to emit, in batches of at most
+// 65,536 events of one source. emit is called by several workers at once, never
+// twice at once with the same worker index (0 … opts.Workers-1), and must not
+// keep the batch: its memory is reused. Values are interned in dicts, which must
+// not be read before Read returns.
+//
+// After an error what was delivered must be discarded. The error is an *Error,
+// the context's, or emit's own, and is the same for any number of workers unless
+// emit or the storage fails. The report is complete when the error is nil or is
+// about currencies, and nil otherwise.
+func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, emit func(worker int, b *datasets.Batch) error) (*Report, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	type task struct{ file, group int }
+	var tasks []task
+	handles := make([]handle, len(p.files))
+	total := newTally(p, opts)
+	rep := &Report{Files: len(p.Files), Rows: p.Rows, IDType: p.IDType}
+	prog := progress{call: opts.Progress, total: p.Rows}
+	for i := range p.files {
+		for g := range p.files[i].groups {
+			rg := &p.files[i].groups[g]
+			switch {
+			case rg.rows == 0:
+			case p.groupAfter(i, g, opts.Before):
+				rep.RowGroupsSkipped++
+				rep.RowsSkipped += rg.rows
+				prog.done += rg.rows
+			default:
+				rep.RowGroupsRead++
+				handles[i].left++
+				tasks = append(tasks, task{i, g})
+			}
+		}
+	}
+	total.after = rep.RowsSkipped
+	workers := make([]*worker, opts.Workers)
+	err := ordered(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
+		if workers[n] == nil {
+			workers[n] = &worker{plan: p, index: n, dicts: dicts, opts: opts, emit: emit, source: -1, progress: &prog, tally: newTally(p, opts)}
+		}
+		t := tasks[i]
+		err := guard(func() error { return workers[n].read(ctx, &handles[t.file], t.file, t.group) })
+		var bug *panicError
+		if errors.As(err, &bug) {
+			f := &p.Files[t.file]
+			return fileError(f.Source, f.Path, t.group, workers[n].at, err)
+		}
+		return err
+	}, func(n int) error {
+		if workers[n] == nil {
+			return nil
+		}
+		return workers[n].flush()
+	})
+	for i := range handles {
+		handles[i].close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range workers {
+		if w != nil {
+			w.tallyTypes()
+			total.merge(w.tally)
+			for i := range w.cols {
+				rep.Pages += w.cols[i].reader.Pages
+				rep.PagesWithoutChecksum += w.cols[i].reader.Unverified
+			}
+		}
+	}
+	total.report(rep, p, dicts)
+	return rep, rep.checkCurrencies(opts.Currency)
+}
+
+// groupAfter says whether all rows of a row group are known, without reading
+// them, to be at or after before.
+func (p *Plan) groupAfter(file, group int, before int64) bool {
+	f := &p.files[file]
+	src := &p.sources[f.source]
+	k := slices.Index(p.fields[f.source], datasets.EventTime)
+	col := &f.cols[k]
+	if col.path != nil {
+		return f.groups[group].times.after(&col.typ, src.TimeUnit, before)
+	}
+	c := newColumn(datasets.EventTime, src)
+	c.open(src, col)
+	if err := c.next(1); err != nil {
+		return false
+	}
+	var t [1]int64
+	c.times(t[:])
+	return t[0] > lastBadTime && t[0] >= before
+}
+
+// A handle is an input file that the tasks on it share.
+type handle struct {
+	mu   sync.Mutex
+	f    storage.File
+	left int // tasks that still need it
+}
+
+func (h *handle) open(ctx context.Context, fsys storage.FS, file *File) (storage.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.f != nil {
+		return h.f, nil
+	}
+	f, err := fsys.Open(ctx, file.Path)
+	if err != nil {
+		return nil, asIO(err)
+	}
+	if f.Size() != file.Size {
+		f.Close()
+		return nil, asIO(fmt.Errorf("it has %d bytes and had %d when it was listed: it is being written; run again", f.Size(), file.Size))
+	}
+	h.f = f
+	return f, nil
+}
+
+func (h *handle) release() {
+	h.mu.Lock()
+	h.left--
+	last := h.left == 0
+	h.mu.Unlock()
+	if last {
+		h.close()
+	}
+}
+
+func (h *handle) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.f != nil {
+		h.f.Close() // it was only read
+		h.f = nil
+	}
+}
+
+type progress struct {
+	mu          sync.Mutex
+	done, total int64
+	call        func(done, total int64)
+}
+
+func (p *progress) add(n int64) {
+	if p.call == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	p.call(p.done, p.total)
+}
+
+// A status is why a row is not delivered, 0 when it is: field and problem of a
+// refused row, or one of the two below.
+type status uint8
+
+const (
+	rowAfter    status = 255
+	rowWithheld status = 254
+)
+
+func refused(f datasets.Field, p lexical.Problem) status { return status(f)<<3 | status(p) }
+
+func (s status) field() datasets.Field    { return datasets.Field(s >> 3) }
+func (s status) problem() lexical.Problem { return lexical.Problem(s & 7) }
+
+// A worker reads row groups into one batch.
+type worker struct {
+	plan     *Plan
+	index    int
+	dicts    *datasets.Dicts
+	opts     Options
+	emit     func(int, *datasets.Batch) error
+	progress *progress
+	*tally
+
+	source   int // whose columns cols are; -1 at first
+	cols     []*column
+	field    [datasets.NumFields]*column
+	currency uint32 // code of the source's own currency
+	at       string // column being decoded, for messages
+
+	times  [segment]int64
+	status [segment]status
+	money  [3][segment]datasets.Money // amount, quantity, rating
+	sel    []int32
+	batch  datasets.Batch
+}
+
+var moneyFields = [3]datasets.Field{datasets.Amount, datasets.Quantity, datasets.Rating}
+
+func newColumn(f datasets.Field, src *Source) *column {
+	c := &column{field: f, roles: src.Roles}
+	loc := src.TimeZone
+	if loc == nil {
+		loc = utc
+	}
+	c.zone = lexical.NewZone(loc)
+	return c
+}
+
+// use readies the worker for a source.
+func (w *worker) use(source int) error {
+	if w.source == source {
+		return nil
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.tallyTypes()
+	for _, c := range w.cols {
+		w.pages += c.reader.Pages
+		w.unverified += c.reader.Unverified
+	}
+	src := &w.plan.sources[source]
+	w.source = source
+	w.cols, w.field = nil, [datasets.NumFields]*column{}
+	for _, f := range w.plan.fields[source] {
+		c := newColumn(f, src)
+		w.cols = append(w.cols, c)
+		w.field[f] = c
+	}
+	w.currency = 0
+	if src.Currency != "" {
+		w.currency = w.dicts.Currency.CodeString(src.Currency)
+	}
+	b := &w.batch
+	mapped := func(f datasets.Field) bool { return w.field[f] != nil }
+	ready(&b.Customer, true)
+	ready(&b.Time, true)
+	ready(&b.Role, true)
+	ready(&b.Type, true)
+	ready(&b.Amount, mapped(datasets.Amount))
+	ready(&b.Quantity, mapped(datasets.Quantity))
+	ready(&b.Rating, mapped(datasets.Rating))
+	ready(&b.Currency, mapped(datasets.Currency) || w.currency != 0)
+	for _, t := range w.texts() {
+		ready(t.codes, mapped(t.field))
+	}
+	return nil
+}
+
+// ready empties a batch column, which is nil when its field is not mapped.
+func ready[T any](s *[]T, mapped bool) {
+	switch {
+	case !mapped:
+		*s = nil
+	case *s == nil:
+		*s = make([]T, 0, batchRows)
+	default:
+		*s = (*s)[:0]
+	}
+}
+
+type textColumn struct {
+	field datasets.Field
+	dict  *datasets.Dict
+	codes *[]uint32
+}
+
+// texts are the coded columns that have no rule of their own.
+func (w *worker) texts() [6]textColumn {
+	d, b := w.dicts, &w.batch
+	return [6]textColumn{
+		{datasets.ProductID, d.Product, &b.Product}, {datasets.Category, d.Category, &b.Category},
+		{datasets.Channel, d.Channel, &b.Channel}, {datasets.CampaignID, d.Campaign, &b.Campaign},
+		{datasets.SessionID, d.Session, &b.Session}, {datasets.EventID, d.EventID, &b.EventID},
+	}
+}
+
+// flush delivers the batch.
+func (w *worker) flush() error {
+	b := &w.batch
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := w.emit(w.index, b); err != nil {
+		return err
+	}
+	empty(&b.Customer)
+	empty(&b.Time)
+	empty(&b.Role)
+	empty(&b.Type)
+	empty(&b.Amount)
+	empty(&b.Quantity)
+	empty(&b.Rating)
+	empty(&b.Currency)
+	for _, t := range w.texts() {
+		empty(t.codes)
+	}
+	return nil
+}
+
+func empty[T any](s *[]T) {
+	if *s != nil {
+		*s = (*s)[:0]
+	}
+}
+
+// read delivers a row group.
+func (w *worker) read(ctx context.Context, h *handle, file, group int) error {
+	info, f := &w.plan.Files[file], &w.plan.files[file]
+	w.at = ""
+	if err := w.use(f.source); err != nil {
+		return err
+	}
+	fail := func(err error) error { return fileError(info.Source, info.Path, group, w.at, err) }
+	src := &w.plan.sources[f.source]
+	r, err := h.open(ctx, w.plan.fsys, info)
+	if err != nil {
+		return fail(err)
+	}
+	defer h.release()
+	rg := &f.groups[group]
+	for k, c := range w.cols {
+		c.open(src, &f.cols[k])
+		if !c.constant {
+			c.reader.Reset(r, rg.chunks[k])
+		}
+	}
+	reported := int64(0)
+	for row := int64(0); row < rg.rows; {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("scan: %s: %w", info.Path, err)
+		}
+		n := int(min(rg.rows-row, segment, int64(batchRows-w.batch.Len())))
+		for k, c := range w.cols {
+			w.at = src.Columns[w.plan.fields[f.source][k]]
+			if n, err = c.available(n); err != nil {
+				return fail(err)
+			}
+		}
+		for k, c := range w.cols {
+			w.at = src.Columns[w.plan.fields[f.source][k]]
+			if err := c.next(n); err != nil {
+				return fail(err)
+			}
+		}
+		w.at = ""
+		w.judge(n)
+		w.pick(place{file, group, rg.first + row}, n)
+		w.deliver(place{file, group, -1})
+		if w.batch.Len() == batchRows {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+		row += int64(n)
+		if row-reported >= batchRows || row == rg.rows {
+			w.progress.add(row - reported)
+			reported = row
+		}
+	}
+	return nil
+}
+
+// judge applies the package's rules to the n rows in hand.
+func (w *worker) judge(n int) {
+	st := w.status[:n]
+	times := w.times[:n]
+	w.field[datasets.EventTime].times(times)
+	for i, t := range times {
+		switch {
+		case t <= lastBadTime:
+			st[i] = refused(datasets.EventTime, timeProblem(t))
+		case t >= w.opts.Before:
+			st[i] = rowAfter
+		default:
+			st[i] = 0
+		}
+	}
+	if c := w.field[datasets.Consent]; c != nil {
+		for i := range st {
+			if st[i] != rowAfter && !c.given(i) {
+				st[i] = rowWithheld
+			}
+		}
+	}
+	c := w.field[datasets.CustomerID]
+	if !c.flawless() || c.run.Valid != nil {
+		for i := range st {
+			if st[i] == 0 {
+				if p := c.state(i); p != lexical.OK {
+					st[i] = refused(datasets.CustomerID, p)
+				}
+			}
+		}
+	}
+	for k, f := range moneyFields {
+		c := w.field[f]
+		if c == nil || !c.amounts(w.money[k][:n]) {
+			continue
+		}
+		for i, m := range w.money[k][:n] {
+			if st[i] == 0 && m != datasets.NullMoney && m <= lastBadMoney {
+				st[i] = refused(f, moneyProblem(m))
+			}
+		}
+	}
+	for _, c := range w.cols {
+		switch c.field {
+		case datasets.CustomerID, datasets.EventTime, datasets.Amount, datasets.Quantity, datasets.Rating, datasets.Consent:
+			continue
+		}
+		if c.flawless() {
+			continue
+		}
+		for i := range st {
+			if st[i] == 0 && c.state(i) == lexical.BadUTF8 {
+				st[i] = refused(c.field, lexical.BadUTF8)
+			}
+		}
+	}
+}
+
+// pick selects the accepted rows and counts the others.
+func (w *worker) pick(at place, n int) {
+	w.sel = w.sel[:0]
+	for i, s := range w.status[:n] {
+		switch s {
+		case 0:
+			w.sel = append(w.sel, int32(i))
+		case rowAfter:
+			w.after++
+		case rowWithheld:
+			w.withheld++
+		default:
+			p := at
+			p.row += int64(i)
+			w.reject(i, s, p)
+		}
+	}
+}
+
+// deliver appends the selected rows to the batch and counts what they hold.
+func (w *worker) deliver(at place) {
+	if len(w.sel) == 0 {
+		return
+	}
+	b, from := &w.batch, w.batch.Len()
+	for _, i := range w.sel {
+		t := w.times[i]
+		b.Time = append(b.Time, t)
+		w.minTime, w.maxTime = min(w.minTime, t), max(w.maxTime, t)
+	}
+	w.accepted += int64(len(w.sel))
+	counts := w.sources[w.source]
+	b.Customer = w.field[datasets.CustomerID].codes(b.Customer, w.dicts.Customer, w.sel, 0)
+	if c := w.field[datasets.EventType]; c != nil {
+		b.Type = c.codes(b.Type, w.dicts.Type, w.sel, 0)
+		for _, code := range b.Type[from:] {
+			role := datasets.Other
+			if code != 0 {
+				role = c.roleOf[code]
+			} else {
+				counts.nulls[datasets.EventType]++
+			}
+			b.Role = append(b.Role, role)
+			for int(code) >= len(w.types) {
+				w.types = append(w.types, 0)
+			}
+			w.types[code]++
+		}
+	} else {
+		role := w.plan.sources[w.source].Role
+		for range w.sel {
+			b.Role = append(b.Role, role)
+			b.Type = append(b.Type, 0)
+		}
+		counts.untyped += int64(len(w.sel))
+	}
+	for k, dst := range [3]*[]datasets.Money{&b.Amount, &b.Quantity, &b.Rating} {
+		if *dst == nil {
+			continue
+		}
+		for _, i := range w.sel {
+			m := w.money[k][i]
+			if m == datasets.NullMoney {
+				counts.nulls[moneyFields[k]]++
+			}
+			*dst = append(*dst, m)
+		}
+	}
+	for _, t := range w.texts() {
+		if *t.codes == nil {
+			continue
+		}
+		*t.codes = w.field[t.field].codes(*t.codes, t.dict, w.sel, 0)
+		for _, code := range (*t.codes)[from:] {
+			if code == 0 {
+				counts.nulls[t.field]++
+			}
+		}
+	}
+	if b.Currency == nil {
+		return
+	}
+	if c := w.field[datasets.Currency]; c != nil {
+		b.Currency = c.codes(b.Currency, w.dicts.Currency, w.sel, w.currency)
+	} else {
+		for range w.sel {
+			b.Currency = append(b.Currency, w.currency)
+		}
+	}
+	for i, code := range b.Currency[from:] {
+		if code == 0 {
+			counts.nulls[datasets.Currency]++
+		} else if b.Amount != nil && b.Amount[from+i] != datasets.NullMoney {
+			w.seeCurrency(code, at)
+		}
+	}
+}

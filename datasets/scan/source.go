@@ -1,0 +1,184 @@
+// Package scan reads behavioural events from Parquet files of any origin: it maps
+// a source's columns onto the canonical event, decodes row groups in parallel,
+// accepts the many ways in which lakes spell times, amounts and ids, and counts
+// and samples the rows it cannot use.
+//
+// What a row becomes depends on the row alone. Counts, samples and the set of
+// delivered events are the same for any number of workers and any order or
+// division of rows into files.
+//
+// # Rules
+//
+// A row is judged in this order, and the first rule that applies decides.
+//
+//  1. Its time is at or after Options.Before: it is counted and not delivered.
+//  2. Consent is mapped and is not given (false, 0, null, or text other than
+//     true, t, yes, y, 1 in any case): the row is withheld, counted apart from the
+//     rejects and never sampled.
+//  3. Its time is null or empty, unparsable, or outside the years 1 to 9999 UTC.
+//  4. Its customer is null, empty, not UTF-8, or beyond 64 bits.
+//  5. Its amount, then quantity, then rating is unparsable, not finite or beyond
+//     ±1e12. Null and empty text are no amount, and no fault. A bad amount refuses
+//     the row rather than becoming null: a purchase of unknown value would lower
+//     every average without a trace.
+//  6. A text is not UTF-8.
+//
+// Times of ns precision are rounded down to µs. Times that carry no offset
+// (timestamps not adjusted to UTC, DATE, ISO text without offset, yyyymmdd) are
+// read in Source.TimeZone; a reading that came twice is the later instant, and one
+// that never came counts from the offset before the change. INT96 is UTC. An amount
+// is rounded to 1e-4, halves away from zero.
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets"
+)
+
+// A Source is a set of files of one origin and how to read events from them.
+type Source struct {
+	Name  string
+	Paths []string // globs
+
+	// Columns names what each field is read from: a column, a dotted path into
+	// nested groups, or the key of key=value directories in the path. A column of
+	// the file goes before a key of the path.
+	Columns map[datasets.Field]string
+
+	Roles map[string]datasets.Role // event type → role; all others are datasets.Other
+	Role  datasets.Role            // of every row, when EventType is not mapped
+
+	TimeZone *time.Location // of times that carry no offset; nil is UTC
+	TimeUnit Unit           // of times that are integers, or digits in text
+	Currency string         // of amounts whose currency is not mapped, null or empty; "" is unknown
+}
+
+// Unit is the unit of an integer time.
+type Unit uint8
+
+// The units. UnitAuto decides by size, value by value: 19000000 to 21009999 is
+// yyyymmdd; below 1e11 away from zero is seconds (to the year 5138), below 1e14
+// milliseconds (from 1973), below 1e17 microseconds, and nanoseconds beyond.
+const (
+	UnitAuto Unit = iota
+	UnitSecond
+	UnitMilli
+	UnitMicro
+	UnitNano
+	UnitYYYYMMDD // in Source.TimeZone
+	numUnits
+)
+
+var unitNames = [numUnits]string{"auto", "s", "ms", "us", "ns", "yyyymmdd"}
+
+func (u Unit) String() string {
+	if u < numUnits {
+		return unitNames[u]
+	}
+	return fmt.Sprintf("unit(%d)", uint8(u))
+}
+
+// ParseUnit reads a unit's name.
+func ParseUnit(s string) (Unit, error) {
+	for u, name := range unitNames {
+		if s == name {
+			return Unit(u), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown time unit %q (units are %s)", s, strings.Join(unitNames[:], ", "))
+}
+
+// validate reports every fault of a source that shows without its files.
+func (s *Source) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if s.Name == "" {
+		fault("Name must not be empty")
+	}
+	if len(s.Paths) == 0 {
+		fault("Paths must name at least one file")
+	}
+	for _, f := range []datasets.Field{datasets.CustomerID, datasets.EventTime} {
+		if s.Columns[f] == "" {
+			fault("Columns must map %v", f)
+		}
+	}
+	for _, f := range sortedFields(s.Columns) {
+		if int(f) >= datasets.NumFields {
+			fault("Columns maps the unknown field %d", f)
+		} else if s.Columns[f] == "" && f > datasets.EventTime {
+			fault("Columns maps %v to an empty name", f)
+		}
+	}
+	if len(s.Roles) > 0 && s.Columns[datasets.EventType] == "" {
+		fault("Roles maps %d event types, and Columns does not map event_type", len(s.Roles))
+	}
+	for typ, r := range s.Roles {
+		if int(r) >= datasets.NumRoles {
+			fault("Roles maps %q to the unknown role %d", typ, r)
+		}
+	}
+	if int(s.Role) >= datasets.NumRoles {
+		fault("Role (%d) must be < %d", s.Role, datasets.NumRoles)
+	}
+	if s.TimeUnit >= numUnits {
+		fault("TimeUnit (%d) must be < %d", s.TimeUnit, numUnits)
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return configError(s.Name, "%w", errors.Join(faults...))
+}
+
+func sortedFields(m map[datasets.Field]string) []datasets.Field {
+	fs := make([]datasets.Field, 0, len(m))
+	for f := range m {
+		fs = append(fs, f)
+	}
+	slices.Sort(fs)
+	return fs
+}
+
+// Options is how Read reads.
+type Options struct {
+	Workers int // goroutines that decode; ≥ 1. The result does not depend on it
+
+	// Before ends the history, in µs since 1970 UTC: events at or after it are
+	// counted and not delivered, and row groups that lie wholly after it by their
+	// statistics are not read.
+	Before int64
+
+	MaxRejectedSample int // sampled rows kept for each reason; ≥ 0
+
+	// Progress is called now and then, never twice at once, rowsDone never falling.
+	Progress func(rowsDone, rowsTotal int64)
+
+	Currency string // that all amounts must have; "" accepts any one currency
+}
+
+// DefaultOptions reads everything, with a goroutine a processor.
+func DefaultOptions() Options {
+	return Options{Workers: runtime.GOMAXPROCS(0), Before: math.MaxInt64, MaxRejectedSample: 100}
+}
+
+func (o Options) validate() error {
+	var faults []error
+	if o.Workers < 1 {
+		faults = append(faults, fmt.Errorf("Workers (%d) must be >= 1", o.Workers))
+	}
+	if o.MaxRejectedSample < 0 {
+		faults = append(faults, fmt.Errorf("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return configError("", "%w", errors.Join(faults...))
+}

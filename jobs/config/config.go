@@ -1,0 +1,230 @@
+// Package config is shoal.yaml: one strict decoder, one struct, one validator.
+//
+// The struct below is the only place a key is declared. Its tags carry the key
+// (yaml), its meaning (doc), its bounds (min, max, enum, required) and whether
+// it is left out of [Config.Hash] (hash:"-"); the decoder, the validator, the
+// JSON Schema for editors ([Schema]) and the reference page ([Reference]) all
+// read them from there. Every fault of a file is reported at once, with line,
+// column, key path, value and bound.
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/jobs/config/units"
+)
+
+// Config is a whole job. Every field holds its effective value: [Default]
+// fills what a file leaves out, and no zero value stands for a default.
+type Config struct {
+	Sources       []Source       `yaml:"sources" required:"true" doc:"Where the events are. Several sources (web, till, CRM, support) feed one job; their customer ids must be of one type."`
+	Out           string         `yaml:"out" required:"true" hash:"-" doc:"Directory or bucket prefix that runs are published under. Sources must not match files in it."`
+	TimeZone      string         `yaml:"time_zone" doc:"IANA zone whose midnight begins a day, for as-of dates, day counts, hours and weekdays."`
+	Currency      string         `yaml:"currency" doc:"The one currency amounts are expected in; another one fails the run. Empty expects whichever single currency is found."`
+	Dedupe        string         `yaml:"dedupe" enum:"auto|none|exact|event_id" doc:"What counts as the same event twice: none keeps every row, exact drops rows equal in every mapped field, event_id drops later rows of an id, auto is event_id in sources that map it and none in the others."`
+	Limits        Limits         `yaml:"limits" doc:"What the run may use, and how much bad input it tolerates."`
+	Features      Features       `yaml:"features" doc:"What is measured about a customer."`
+	Segmentations []Segmentation `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
+	Targets       []Target       `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
+	Models        Models         `yaml:"models" doc:"How models are trained."`
+	Publish       Publish        `yaml:"publish" doc:"How tables are written."`
+}
+
+// Source is one set of Parquet files that share a layout.
+type Source struct {
+	Name        string    `yaml:"name" doc:"Name of the source in messages and in rejected_rows; the default is events, then events2, events3 and so on by position."`
+	Path        OneOrMany `yaml:"path" required:"true" hash:"-" doc:"File, glob (** matches any depth) or list of them. key=value directories are Hive partitions and can be mapped like columns."`
+	Columns     Columns   `yaml:"columns" required:"true" doc:"Event field → column name, dotted path into nested groups, or Hive partition key. customer_id and event_time are required."`
+	Roles       Roles     `yaml:"roles" doc:"Role → event types that play it, as the data spell them. Event types left out still count as activity."`
+	Role        string    `yaml:"role" doc:"The role every row plays, for a source without an event type; excludes columns.event_type and roles. Empty when rows have an event type."`
+	TimeZone    string    `yaml:"time_zone" doc:"IANA zone of times that carry none: plain dates, texts without offset, timestamps not adjusted to UTC."`
+	TimeUnit    string    `yaml:"time_unit" enum:"auto|s|ms|us|ns|yyyymmdd" doc:"What an integer event_time counts; auto tells by magnitude."`
+	Currency    string    `yaml:"currency" doc:"Currency of amounts that name none: the source has no currency column, or it is null there. Empty when a column always says it, or nothing is known."`
+	RequireDate bool      `yaml:"require_date" doc:"When the path is Hive-partitioned by date, whether the partition of the run's date must exist; if it does not, the run ends with exit code 99 (no input)."`
+}
+
+// Columns maps event fields to where a source keeps them.
+type Columns map[datasets.Field]string
+
+// Roles maps roles to the event types that play them.
+type Roles map[datasets.Role]OneOrMany
+
+// OneOrMany is a list of texts that a file may write as a single text.
+type OneOrMany []string
+
+// Limits bounds resources and bad input.
+type Limits struct {
+	RejectedShare  float64 `yaml:"rejected_share" min:"0" max:"1" doc:"Share of rows (0 to 1) that may be refused before the run fails with exit code 65."`
+	Workers        AutoInt `yaml:"workers" min:"1" max:"4096" hash:"-" doc:"Parallel workers; auto is one a processor. The number never changes a result."`
+	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory; events that exceed it spill to disk."`
+	SampleRows     int     `yaml:"sample_rows" min:"1000" max:"100000000" doc:"Training rows at most per snapshot, drawn by hash of customer and seed."`
+	RejectedSample int     `yaml:"rejected_sample" min:"0" max:"100000" doc:"Rejected rows kept per reason in rejected_rows."`
+}
+
+// Features says what is measured.
+type Features struct {
+	Families   []string `yaml:"families" doc:"Feature families to compute (shoal features lists them), or all."`
+	Windows    []Days   `yaml:"windows" min:"1" max:"3650" doc:"Look-back windows, ascending; each windowed feature exists once for each."`
+	SessionGap Duration `yaml:"session_gap" min:"1m" max:"1d" doc:"Inactivity that ends a session where the source has no session id."`
+}
+
+// Segmentation is one k-means segmentation.
+type Segmentation struct {
+	Name     string   `yaml:"name" required:"true" doc:"Name of the segmentation in columns and tables: a lower-case letter, then letters, digits and underscores, at most 40."`
+	K        AutoInt  `yaml:"k" min:"2" max:"100" doc:"Number of segments; auto chooses between k_min and k_max by stability and silhouette."`
+	KMin     int      `yaml:"k_min" min:"2" max:"100" doc:"Fewest segments that auto considers."`
+	KMax     int      `yaml:"k_max" min:"2" max:"100" doc:"Most segments that auto considers."`
+	Features []string `yaml:"features" doc:"Feature columns to cluster on; empty takes the default selection."`
+	MinShare float64  `yaml:"min_share" min:"0" max:"0.5" doc:"Smallest share of customers (0 to 0.5) that auto accepts in a segment."`
+	Restarts int      `yaml:"restarts" min:"1" max:"1000" doc:"K-means starts; the best is kept."`
+	Seed     uint64   `yaml:"seed" doc:"Seed of the starts and samples."`
+}
+
+// Target is one thing predicted about each customer.
+type Target struct {
+	Name         string   `yaml:"name" required:"true" doc:"Name of the target in columns and tables: a lower-case letter, then letters, digits and underscores, at most 40."`
+	Kind         string   `yaml:"kind" required:"true" enum:"churn|propensity" doc:"churn: no event of the role in the outcome window; propensity: at least one."`
+	Role         string   `yaml:"role" doc:"Role whose events decide the outcome: a role, any (every event, whatever its role) or auto (purchase, or any when the data have no purchases)."`
+	Horizon      AutoDays `yaml:"horizon" min:"1" max:"3650" doc:"Length of the outcome window in days; auto derives it from the gaps between a customer's active days."`
+	Gap          Days     `yaml:"gap" min:"0" max:"365" doc:"Days between the as-of date and the outcome window, the lead time to act."`
+	ActiveWithin Within   `yaml:"active_within" min:"1" max:"3650" doc:"Which customers are eligible: for churn those with an event of the role, for propensity those with any event, within so many days before the as-of date; ever asks for one at any time before; auto is the horizon for churn and ever for propensity."`
+}
+
+// Models says how models are trained.
+type Models struct {
+	Snapshots    int     `yaml:"snapshots" min:"1" max:"52" doc:"Past as-of dates to train on, besides the last complete one, which tests out of time."`
+	Seed         uint64  `yaml:"seed" doc:"Seed of training samples and bootstrap intervals."`
+	L2           float64 `yaml:"l2" min:"0" max:"1000000" doc:"L2 penalty on the standardised weights of the logistic models."`
+	MinPositives int     `yaml:"min_positives" min:"10" max:"1000000" doc:"Training customers of each outcome below which a target is not modelled and the report says why."`
+	ValueHorizon Days    `yaml:"value_horizon" min:"1" max:"3650" doc:"Days ahead that expected purchases and value are stated for."`
+}
+
+// Publish says how tables are written.
+type Publish struct {
+	FileSize Size `yaml:"file_size" min:"1MiB" max:"4GiB" doc:"Size at which a published table rolls over to its next file."`
+}
+
+// Names that keys accept.
+const (
+	DedupeAuto    = "auto"
+	DedupeNone    = "none"
+	DedupeExact   = "exact"
+	DedupeEventID = "event_id"
+
+	KindChurn      = "churn"
+	KindPropensity = "propensity"
+
+	RoleAuto = "auto" // purchase, or any when the data have none
+	RoleAny  = "any"  // every event
+
+	AllFamilies = "all"
+)
+
+// Default is the configuration of a file that says nothing. It is not valid:
+// sources and out have no default.
+func Default() *Config {
+	return &Config{
+		Sources:  []Source{},
+		TimeZone: "UTC",
+		Dedupe:   DedupeAuto,
+		Limits: Limits{
+			RejectedShare:  0.5,
+			Workers:        AutoInt{Auto: true},
+			Memory:         Memory{Percent: 25},
+			SampleRows:     200_000,
+			RejectedSample: 100,
+		},
+		Features: Features{
+			Families:   []string{AllFamilies},
+			Windows:    []Days{7, 30, 90, 365},
+			SessionGap: Duration(30 * time.Minute),
+		},
+		Segmentations: []Segmentation{DefaultSegmentation("behaviour")},
+		Targets: []Target{
+			DefaultTarget("churn", KindChurn),
+			DefaultTarget("purchase", KindPropensity),
+		},
+		Models: Models{
+			Snapshots:    3,
+			Seed:         1,
+			L2:           1,
+			MinPositives: 30,
+			ValueHorizon: 365,
+		},
+		Publish: Publish{FileSize: 192 * units.MiB},
+	}
+}
+
+// DefaultSource is the source at position i before a file says anything of it.
+func DefaultSource(i int) Source {
+	name := "events"
+	if i > 0 {
+		name = fmt.Sprintf("events%d", i+1)
+	}
+	return Source{
+		Name:        name,
+		Path:        OneOrMany{},
+		Columns:     Columns{},
+		Roles:       Roles{},
+		TimeZone:    "UTC",
+		TimeUnit:    "auto",
+		RequireDate: true,
+	}
+}
+
+// DefaultSegmentation is a segmentation of which only the name is said.
+func DefaultSegmentation(name string) Segmentation {
+	return Segmentation{
+		Name: name, K: AutoInt{Auto: true}, KMin: 2, KMax: 10,
+		Features: []string{}, MinShare: 0.02, Restarts: 10, Seed: 1,
+	}
+}
+
+// DefaultTarget is a target of which only the name and kind are said.
+func DefaultTarget(name, kind string) Target {
+	return Target{
+		Name: name, Kind: kind, Role: RoleAuto,
+		Horizon: AutoDays{Auto: true}, Gap: 0, ActiveWithin: Within{Mode: WithinAuto},
+	}
+}
+
+func (s *Source) setDefaults(i int)       { *s = DefaultSource(i) }
+func (s *Segmentation) setDefaults(i int) { *s = DefaultSegmentation("") }
+func (t *Target) setDefaults(i int)       { *t = DefaultTarget("", "") }
+
+// EventRoles is the source's role mapping the way a reader uses it: event type
+// → role. Types that appear in no list are absent.
+func (s *Source) EventRoles() map[string]datasets.Role {
+	m := make(map[string]datasets.Role)
+	for role, types := range s.Roles {
+		for _, t := range types {
+			m[t] = role
+		}
+	}
+	return m
+}
+
+// ConstantRole is the role of every row of a source without event types;
+// ok is false when rows carry their own event type.
+func (s *Source) ConstantRole() (role datasets.Role, ok bool) {
+	if s.Role == "" {
+		return datasets.Other, false
+	}
+	role, err := datasets.ParseRole(s.Role)
+	return role, err == nil
+}
+
+// MapsRole reports whether any source can produce events of the role.
+func (c *Config) MapsRole(role datasets.Role) bool {
+	for i := range c.Sources {
+		if r, ok := c.Sources[i].ConstantRole(); ok && r == role {
+			return true
+		}
+		if len(c.Sources[i].Roles[role]) > 0 {
+			return true
+		}
+	}
+	return false
+}

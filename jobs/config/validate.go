@@ -1,0 +1,401 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones must not depend on what the host has installed
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/config/internal/describe"
+	"github.com/shoal-data/shoal/jobs/config/units"
+)
+
+// Validate reports every fault of the configuration as an *Error, or nil.
+// Whether segmentations[].features name columns that exist is left to whoever
+// selects them, since it depends on families and windows.
+func (c *Config) Validate() error {
+	if fs := c.faults(); len(fs) > 0 {
+		return &Error{Faults: fs}
+	}
+	return nil
+}
+
+// Location is the zone whose midnight begins a day.
+func (c *Config) Location() (*time.Location, error) { return zone(c.TimeZone) }
+
+// Location is the zone of the source's times that carry none.
+func (s *Source) Location() (*time.Location, error) { return zone(s.TimeZone) }
+
+func zone(name string) (*time.Location, error) {
+	// LoadLocation reads "" as UTC and Local as the machine's zone: the first
+	// hides a mistake, the second would make results depend on the machine.
+	if name == "" || name == "Local" {
+		return nil, fmt.Errorf("is not an IANA time zone such as Europe/Berlin")
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("is not an IANA time zone such as Europe/Berlin")
+	}
+	return loc, nil
+}
+
+type checker struct {
+	faults []Fault
+}
+
+func (k *checker) add(path, value, format string, args ...any) {
+	k.faults = append(k.faults, Fault{Path: path, Value: value, Message: fmt.Sprintf(format, args...)})
+}
+
+var (
+	identifier   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+	currencyCode = regexp.MustCompile(`^\S{1,16}$`)
+)
+
+func (c *Config) faults() []Fault {
+	k := &checker{}
+	k.tags(reflect.ValueOf(*c), "")
+
+	k.zone("time_zone", c.TimeZone)
+	k.currency("currency", c.Currency)
+	if len(c.Sources) == 0 {
+		k.add("sources", "", "missing; list at least one source with its path and columns (shoal init writes them)")
+	}
+	if c.Out == "" {
+		k.add("out", "", "missing; name the directory or bucket prefix that runs are published under")
+	}
+	if c.Limits.Memory.Percent == 0 && c.Limits.Memory.Bytes < 16*units.MiB {
+		k.add("limits.memory", c.Limits.Memory.String(), "must be >= 16MiB")
+	}
+	if m := c.Limits.Memory; m.Percent < 0 || m.Percent > 100 || math.IsNaN(m.Percent) {
+		k.add("limits.memory", m.String(), "must be above 0%% and <= 100%%")
+	}
+
+	for i := range c.Sources {
+		c.source(k, i)
+	}
+	k.unique("sources", len(c.Sources), func(i int) string { return c.Sources[i].Name })
+	if c.Dedupe == DedupeEventID {
+		for i, s := range c.Sources {
+			if s.Columns[datasets.EventID] == "" {
+				k.add(fmt.Sprintf("sources[%d].columns.event_id", i), "", "missing; dedupe is event_id, so name the column that identifies the event, or set dedupe to auto")
+			}
+		}
+	}
+
+	c.features(k)
+
+	for i, s := range c.Segmentations {
+		at := fmt.Sprintf("segmentations[%d]", i)
+		k.name(at+".name", s.Name)
+		if s.KMax < s.KMin {
+			k.add(at+".k_max", strconv.Itoa(s.KMax), "must be >= k_min (%d)", s.KMin)
+		}
+		need := s.KMin
+		if !s.K.Auto {
+			need = s.K.N
+		}
+		if need >= 2 && float64(need)*s.MinShare > 1 {
+			k.add(at+".min_share", describe.Number(s.MinShare), "must be <= 1/%d, or %d segments cannot all have it", need, need)
+		}
+		k.list(at+".features", s.Features, "feature")
+	}
+	k.unique("segmentations", len(c.Segmentations), func(i int) string { return c.Segmentations[i].Name })
+
+	for i := range c.Targets {
+		c.target(k, i)
+	}
+	k.unique("targets", len(c.Targets), func(i int) string { return c.Targets[i].Name })
+	return k.faults
+}
+
+func (c *Config) source(k *checker, i int) {
+	s := &c.Sources[i]
+	at := fmt.Sprintf("sources[%d]", i)
+	k.name(at+".name", s.Name)
+	if len(s.Path) == 0 {
+		k.add(at+".path", "", "missing; name the file or glob that holds the events")
+	}
+	for j, p := range s.Path {
+		pat := at + ".path"
+		if len(s.Path) > 1 {
+			pat = fmt.Sprintf("%s[%d]", pat, j)
+		}
+		switch {
+		case p == "":
+			k.add(pat, "", "is empty; name the file or glob that holds the events")
+		case !doublestar.ValidatePattern(p):
+			k.add(pat, strconv.Quote(p), "is not a glob: a bracket or brace is not closed")
+		case c.Out != "" && publishedMatch(p, c.Out):
+			k.add(pat, strconv.Quote(p), "also matches what runs publish under out (%s); narrow it, or move out elsewhere", c.Out)
+		}
+	}
+
+	for f, col := range s.Columns {
+		if int(f) >= datasets.NumFields {
+			k.add(at+".columns", f.String(), "is no event field; %s", oneOf(f.String(), fieldNames()))
+		} else if col == "" {
+			k.add(at+".columns."+f.String(), "", "is empty; name the column, or delete the key")
+		}
+	}
+	for _, required := range []struct {
+		f       datasets.Field
+		meaning string
+	}{
+		{datasets.CustomerID, "identifies the customer"},
+		{datasets.EventTime, "says when the event happened"},
+	} {
+		if _, ok := s.Columns[required.f]; !ok {
+			k.add(at+".columns."+required.f.String(), "", "missing; name the column that %s", required.meaning)
+		}
+	}
+
+	_, hasType := s.Columns[datasets.EventType]
+	if s.Role != "" {
+		if _, err := datasets.ParseRole(s.Role); err != nil {
+			k.add(at+".role", strconv.Quote(s.Role), "is no role; %s", oneOf(s.Role, roleNames()))
+		}
+		if hasType {
+			k.add(at+".role", s.Role, "excludes columns.event_type: either every row plays one role, or its event type says which")
+		}
+		if len(s.Roles) > 0 {
+			k.add(at+".role", s.Role, "excludes roles: either every row plays one role, or its event type says which")
+		}
+	} else if !hasType {
+		k.add(at+".role", "", "missing; without columns.event_type, name the role that every row plays, such as purchase or view")
+	}
+	if len(s.Roles) > 0 && !hasType && s.Role == "" {
+		k.add(at+".roles", "", "needs columns.event_type, the column whose values it maps")
+	}
+
+	roles := make([]datasets.Role, 0, len(s.Roles))
+	for r := range s.Roles {
+		roles = append(roles, r)
+	}
+	slices.Sort(roles)
+	owner := map[string]datasets.Role{}
+	for _, r := range roles {
+		if r == datasets.Other || int(r) >= datasets.NumRoles {
+			k.add(at+".roles", r.String(), "is no role; %s", oneOf(r.String(), roleNames()))
+			continue
+		}
+		rat := at + ".roles." + r.String()
+		if len(s.Roles[r]) == 0 {
+			k.add(rat, "", "is empty; list the event types that play the role, or delete the key")
+		}
+		for j, t := range s.Roles[r] {
+			first, twice := owner[t]
+			switch {
+			case t == "":
+				k.add(fmt.Sprintf("%s[%d]", rat, j), "", "is empty; name an event type")
+			case twice && first == r:
+				k.add(fmt.Sprintf("%s[%d]", rat, j), strconv.Quote(t), "is listed twice; keep one")
+			case twice:
+				k.add(fmt.Sprintf("%s[%d]", rat, j), strconv.Quote(t), "already plays the role %s; an event type plays one role", first)
+			}
+			if !twice {
+				owner[t] = r
+			}
+		}
+	}
+
+	k.zone(at+".time_zone", s.TimeZone)
+	k.currency(at+".currency", s.Currency)
+	if s.Currency != "" {
+		if c.Currency != "" && c.Currency != s.Currency {
+			k.add(at+".currency", s.Currency, "differs from currency (%s); amounts of one job must be in one currency", c.Currency)
+		}
+	}
+}
+
+// publishedMatch reports whether a glob finds files that a run publishes.
+func publishedMatch(glob, out string) bool {
+	clean := func(p string) string {
+		if strings.Contains(p, "://") {
+			return p
+		}
+		return path.Clean(p)
+	}
+	file := strings.TrimSuffix(clean(out), "/") + "/customer_scores/ds=2024-01-31/run=0123456789abcdef/part-00000.parquet"
+	ok, err := doublestar.Match(clean(glob), file)
+	return ok && err == nil
+}
+
+func (c *Config) features(k *checker) {
+	families := features.Names()
+	f := &c.Features
+	if len(f.Families) == 0 {
+		k.add("features.families", "", "is empty; list families, or write [all]")
+	}
+	k.list("features.families", f.Families, "family")
+	for i, name := range f.Families {
+		at := fmt.Sprintf("features.families[%d]", i)
+		if name == AllFamilies {
+			if len(f.Families) > 1 {
+				k.add(at, name, "already includes every family; remove it or the others")
+			}
+			continue
+		}
+		if !slices.Contains(families, name) {
+			k.add(at, strconv.Quote(name), "is no feature family; %s", oneOf(name, families))
+		}
+	}
+	if len(f.Windows) == 0 || len(f.Windows) > 12 {
+		k.add("features.windows", fmt.Sprint(len(f.Windows))+" windows", "must be 1 to 12 windows")
+	}
+	for i := 1; i < len(f.Windows); i++ {
+		if f.Windows[i] <= f.Windows[i-1] {
+			k.add(fmt.Sprintf("features.windows[%d]", i), f.Windows[i].String(), "must be > the window before it (%s)", f.Windows[i-1])
+		}
+	}
+	if time.Duration(f.SessionGap)%time.Second != 0 {
+		k.add("features.session_gap", time.Duration(f.SessionGap).String(), "must be in whole seconds")
+	}
+}
+
+func (c *Config) target(k *checker, i int) {
+	t := &c.Targets[i]
+	at := fmt.Sprintf("targets[%d]", i)
+	k.name(at+".name", t.Name)
+	if t.Role != RoleAuto && t.Role != RoleAny {
+		role, err := datasets.ParseRole(t.Role)
+		switch {
+		case err != nil || role == datasets.Other:
+			k.add(at+".role", strconv.Quote(t.Role), "is no role; %s", oneOf(t.Role, append([]string{RoleAuto, RoleAny}, roleNames()...)))
+		case len(c.Sources) > 0 && !c.MapsRole(role):
+			k.add(at+".role", t.Role, "is played by no event type of any source; map one under sources[].roles")
+		}
+	}
+}
+
+// tags checks min, max, enum and required wherever the struct declares them.
+func (k *checker) tags(v reflect.Value, path string) {
+	for _, f := range describe.Fields(v.Type()) {
+		at := f.Key
+		if path != "" {
+			at = path + "." + f.Key
+		}
+		fv := v.Field(f.Index)
+		if names := f.Tag.Get("enum"); names != "" {
+			known := strings.Split(names, "|")
+			switch s := fv.String(); {
+			case s == "" && f.Tag.Get("required") == "true":
+				k.add(at, "", "missing; it is one of %s", strings.Join(known, ", "))
+			case !slices.Contains(known, s):
+				k.add(at, strconv.Quote(s), "must be one of %s%s", strings.Join(known, ", "), suggestion(s, known))
+			}
+			continue
+		}
+		switch _, isScalar := fv.Interface().(units.Scalar); {
+		case isScalar || f.Tag.Get("min") != "" && fv.Kind() != reflect.Slice:
+			k.bounds(at, fv, f.Tag)
+		case fv.Kind() == reflect.Struct:
+			k.tags(fv, at)
+		case fv.Kind() == reflect.Slice:
+			for i := range fv.Len() {
+				el := fmt.Sprintf("%s[%d]", at, i)
+				if fv.Index(i).Kind() == reflect.Struct {
+					k.tags(fv.Index(i), el)
+				} else if f.Tag.Get("min") != "" {
+					k.bounds(el, fv.Index(i), f.Tag)
+				}
+			}
+		}
+	}
+}
+
+func suggestion(got string, known []string) string {
+	if near, ok := nearest(got, known); ok {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+func (k *checker) bounds(at string, v reflect.Value, tag reflect.StructTag) {
+	value, text, ok := magnitude(v)
+	if !ok {
+		return
+	}
+	if b := tag.Get("min"); b != "" && !(value >= describe.Bound(v.Type(), b)) {
+		k.add(at, text, "must be >= %s", b)
+	}
+	if b := tag.Get("max"); b != "" && !(value <= describe.Bound(v.Type(), b)) && !math.IsNaN(value) {
+		k.add(at, text, "must be <= %s", b)
+	}
+}
+
+// magnitude is the value that bounds compare and how it is written; ok is
+// false for auto and the like.
+func magnitude(v reflect.Value) (value float64, text string, ok bool) {
+	if s, isScalar := v.Interface().(units.Scalar); isScalar {
+		b, err := s.MarshalText()
+		if err != nil {
+			return 0, "", false // not in whole seconds: reported on its own
+		}
+		value, ok = s.Number()
+		return value, string(b), ok
+	}
+	switch v.Kind() {
+	case reflect.Int:
+		return float64(v.Int()), strconv.FormatInt(v.Int(), 10), true
+	case reflect.Float64:
+		return v.Float(), describe.Number(v.Float()), true
+	}
+	panic(fmt.Sprintf("config: no bounds for %v", v.Type()))
+}
+
+func (k *checker) zone(at, name string) {
+	if _, err := zone(name); err != nil {
+		k.add(at, strconv.Quote(name), "%v", err)
+	}
+}
+
+func (k *checker) currency(at, code string) {
+	if code != "" && !currencyCode.MatchString(code) {
+		k.add(at, strconv.Quote(code), "must be a code of 1 to 16 characters without spaces, such as EUR")
+	}
+}
+
+func (k *checker) name(at, name string) {
+	switch {
+	case name == "":
+		k.add(at, "", "missing; give it a name of lower-case letters, digits and underscores")
+	case !identifier.MatchString(name):
+		k.add(at, strconv.Quote(name), "must match %s", identifier)
+	}
+}
+
+func (k *checker) unique(list string, n int, name func(int) string) {
+	first := map[string]int{}
+	for i := range n {
+		s := name(i)
+		if j, ok := first[s]; ok && s != "" {
+			k.add(fmt.Sprintf("%s[%d].name", list, i), s, "is already the name of %s[%d]; names are distinct", list, j)
+			continue
+		}
+		first[s] = i
+	}
+}
+
+func (k *checker) list(at string, names []string, what string) {
+	seen := map[string]bool{}
+	for i, n := range names {
+		switch el := fmt.Sprintf("%s[%d]", at, i); {
+		case n == "":
+			k.add(el, "", "is empty; name a %s", what)
+		case seen[n]:
+			k.add(el, strconv.Quote(n), "is listed twice; keep one")
+		}
+		seen[n] = true
+	}
+}

@@ -1,0 +1,267 @@
+package nightly
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/targets"
+	"github.com/shoal-data/shoal/models"
+)
+
+// A question is a target with everything automatic resolved, and when it can
+// be trained and tested.
+type question struct {
+	targets.Target
+	schedule targets.Schedule
+	skip     string // why it cannot be modelled; empty when it can
+}
+
+// questions are the run's targets and the holdout of the value model.
+type questions struct {
+	targets []question
+	holdout timeline.AsOf // zero when history is too short for one
+	days    int           // length of the holdout
+}
+
+// ask resolves the configured targets against the history at hand.
+func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
+	q := &questions{}
+	first := h.firstDay
+	suggested := map[string]targets.Suggestion{}
+	for _, c := range r.Config.Targets {
+		t := question{Target: targets.Target{Name: c.Name, Gap: int(c.Gap)}}
+		if c.Kind == config.KindPropensity {
+			t.Kind = targets.Propensity
+		}
+		switch c.Role {
+		case config.RoleAuto:
+			t.Role, t.Any = datasets.Purchase, h.census.Roles[datasets.Purchase] == 0
+		case config.RoleAny:
+			t.Any = true
+		default:
+			role, err := datasets.ParseRole(c.Role)
+			if err != nil {
+				return nil, Usage(fmt.Errorf("target %s: %w", c.Name, err))
+			}
+			t.Role = role
+		}
+		if c.Horizon.Auto {
+			s, known := suggested[t.RoleName()]
+			if !known {
+				var err error
+				if s, err = targets.SuggestHorizon(ctx, h.store, r.asOf, first, t.Role, t.Any, r.workers); err != nil {
+					return nil, err
+				}
+				suggested[t.RoleName()] = s
+				r.warn(models.Warning{Code: "target.horizon_auto", Message: fmt.Sprintf(
+					"horizon of %d days chosen for events of role %s: %s; write it into targets to keep it the same every night", s.Days, t.RoleName(), s.Reason)})
+			}
+			t.Horizon = s.Days
+		} else {
+			t.Horizon = int(c.Horizon.Days)
+		}
+		switch c.ActiveWithin.Mode {
+		case config.WithinDays:
+			t.ActiveWithin = int(c.ActiveWithin.Days)
+		case config.WithinAuto:
+			if t.Kind == targets.Churn {
+				t.ActiveWithin = t.Horizon
+			}
+		}
+		if !t.Any && h.census.Roles[t.Role] == 0 {
+			t.skip = fmt.Sprintf("the history has no event of role %s", t.Role)
+		} else if s, err := t.Schedule(r.asOf, first, r.Config.Models.Snapshots, r.zone); err != nil {
+			t.skip = err.Error()
+		} else {
+			t.schedule = s
+		}
+		q.targets = append(q.targets, t)
+	}
+	if days := min(int(r.Config.Models.ValueHorizon), int(r.asOf.Today-first+1)/3); days >= minHoldout && h.census.Roles[datasets.Purchase] > 0 {
+		q.days = days
+		q.holdout = r.asOf.Add(-days, r.zone)
+	}
+	return q, nil
+}
+
+// minHoldout is the shortest holdout of the value model, in days, that says anything.
+const minHoldout = 14
+
+// table is everything later steps learn from.
+type table struct {
+	features []string
+	score    *features.Table           // every customer at the run's own date
+	past     map[int32]*features.Table // a sample of customers at past dates, by day
+	asOf     map[int32]timeline.AsOf
+	families []features.Family
+}
+
+// Label columns that are not targets'.
+const (
+	holdoutPurchaseDays = "holdout.purchase_days"
+)
+
+func eligibleColumn(target string) string { return "eligible." + target }
+
+// engineer replays every timeline once for all as-of dates: the run's own,
+// each target's snapshots and the value model's holdout.
+func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, error) {
+	families, err := features.Select(FeatureParams(r.Config), r.Config.Features.Families)
+	if err != nil {
+		return nil, Usage(err)
+	}
+	keep := sampler(r.Config.Models.Seed, r.Config.Limits.SampleRows, h.census.Customers)
+	score := features.Snapshot{AsOf: r.asOf}
+	byDay := map[int32]*features.Snapshot{}
+	past := func(a timeline.AsOf) *features.Snapshot {
+		s, ok := byDay[a.Today]
+		if !ok {
+			s = &features.Snapshot{AsOf: a, Keep: keep}
+			byDay[a.Today] = s
+		}
+		return s
+	}
+	for _, t := range q.targets {
+		score.Labels = append(score.Labels, features.Label{Name: eligibleColumn(t.Name), Unit: "0 or 1",
+			Value: func(_ *timeline.Timeline, hist *timeline.History) float64 {
+				if t.Standing(hist) == targets.Eligible {
+					return 1
+				}
+				return 0
+			}})
+		if t.skip != "" {
+			continue
+		}
+		for _, a := range append(slices.Clone(t.schedule.Train), t.schedule.Test) {
+			s := past(a)
+			s.Labels = append(s.Labels, t.Label(r.zone))
+		}
+	}
+	if q.days > 0 {
+		s := past(q.holdout)
+		until := r.asOf
+		s.Labels = append(s.Labels, features.Label{Name: holdoutPurchaseDays, Unit: "days", Value: func(tl *timeline.Timeline, hist *timeline.History) float64 {
+			out := tl.Between(hist.AsOf, until)
+			return float64(out.DaysWith(datasets.Purchase))
+		}})
+	}
+
+	days := make([]int32, 0, len(byDay))
+	for d := range byDay {
+		days = append(days, d)
+	}
+	slices.Sort(days)
+	snapshots := []features.Snapshot{score}
+	for _, d := range days {
+		snapshots = append(snapshots, *byDay[d])
+	}
+	tables := make([]*features.Table, len(snapshots))
+	for i, s := range snapshots {
+		tables[i] = features.NewTable(families, s, h.store.IDType())
+	}
+	err = r.step("features", func() error {
+		var mu sync.Mutex
+		finished := int64(0)
+		return features.Build(ctx, h.store, families, snapshots, r.workers, func(_ int, b features.Batch) error {
+			tables[b.Snapshot].Put(b)
+			return nil
+		}, func(int) {
+			mu.Lock()
+			finished++
+			n := finished
+			mu.Unlock()
+			r.progress("features", n, timeline.NumBuckets)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &table{score: tables[0], past: map[int32]*features.Table{}, asOf: map[int32]timeline.AsOf{}, families: families}
+	for i, d := range days {
+		t.past[d] = tables[i+1]
+		t.asOf[d] = snapshots[i+1].AsOf
+	}
+	for _, f := range families {
+		for _, c := range f.Columns {
+			t.features = append(t.features, c.Name)
+		}
+	}
+	return t, nil
+}
+
+// FeatureParams is the catalogue's shape as configured.
+func FeatureParams(c *config.Config) features.Params {
+	windows := make([]int, len(c.Features.Windows))
+	for i, w := range c.Features.Windows {
+		windows[i] = int(w)
+	}
+	return features.Params{Windows: windows, SessionGap: time.Duration(c.Features.SessionGap)}
+}
+
+// sampler keeps about rows of the customers, the same ones at every date and
+// on any machine: those whose mixed hash is lowest.
+func sampler(seed uint64, rows int, customers int64) func(uint64) bool {
+	if customers <= int64(rows) {
+		return nil
+	}
+	limit := uint64(float64(rows) / float64(customers) * math.MaxUint64)
+	return func(hash uint64) bool { return mix(hash^mix(seed)) < limit }
+}
+
+// mix is the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// matrix copies columns of a table into rows, keeping those rows for which
+// keep, when not nil, is true.
+func matrix(t *features.Table, names []string, keep func(row int) bool) (models.Matrix, error) {
+	at := make([]int, len(names))
+	for j, n := range names {
+		c, err := t.Column(n)
+		if err != nil {
+			return models.Matrix{}, err
+		}
+		at[j] = c
+	}
+	d := len(names)
+	m := models.Matrix{Names: names, Data: make([]float64, 0, t.Rows()*d)}
+	row := 0
+	for _, rec := range t.Records() {
+		n := int(rec.NumRows())
+		start := len(m.Data)
+		kept := make([]int32, 0, n)
+		for i := range n {
+			if keep == nil || keep(row+i) {
+				kept = append(kept, int32(i))
+			}
+		}
+		m.Data = append(m.Data, make([]float64, len(kept)*d)...)
+		for j, c := range at {
+			col := rec.Column(c).(*array.Float64)
+			values := col.Float64Values()
+			for k, i := range kept {
+				v := values[i]
+				if col.NullN() > 0 && col.IsNull(int(i)) {
+					v = math.NaN()
+				}
+				m.Data[start+k*d+j] = v
+			}
+		}
+		row += n
+	}
+	return m, nil
+}

@@ -1,0 +1,138 @@
+// Package nightly is the run: one date's customers described, segmented,
+// scored and published.
+package nightly
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/models"
+)
+
+// Options of one run.
+type Options struct {
+	Config  *config.Config
+	Date    string // YYYY-MM-DD: the day whose end customers are described at
+	FS      storage.FS
+	Version string // of the program; part of what makes two runs the same
+	Force   bool   // publish a new run even when the same one exists
+	Log     zerolog.Logger
+	// Progress, which may be nil, hears how far a step is.
+	Progress func(step string, done, total int64)
+	// Now is the clock for the manifest; it never reaches a published table.
+	Now func() time.Time
+}
+
+// A run is the state that every step shares.
+type run struct {
+	Options
+	zone    *time.Location
+	asOf    timeline.AsOf
+	workers int
+	summary *Summary
+	started time.Time
+
+	segmentMetrics []metric
+}
+
+// Run makes one night's run and returns what there is to say about it, also
+// when it fails.
+func Run(ctx context.Context, o Options) (*Summary, error) {
+	r, err := prepare(o)
+	if err != nil {
+		return r.failed(err)
+	}
+	in, err := r.open(ctx)
+	if err != nil || r.summary.Status == StatusNoop {
+		return r.failed(err)
+	}
+	history, err := r.read(ctx, in)
+	if err != nil {
+		return r.failed(err)
+	}
+	questions, err := r.ask(ctx, history)
+	if err != nil {
+		return r.failed(err)
+	}
+	table, err := r.engineer(ctx, history, questions)
+	if err != nil {
+		return r.failed(err)
+	}
+	groups, err := r.segment(ctx, table)
+	if err != nil {
+		return r.failed(err)
+	}
+	scores, err := r.predict(ctx, table, questions)
+	if err != nil {
+		return r.failed(err)
+	}
+	value, err := r.forecast(ctx, table, questions)
+	if err != nil {
+		return r.failed(err)
+	}
+	return r.failed(r.publish(ctx, in, history, table, groups, scores, value))
+}
+
+func prepare(o Options) (*run, error) {
+	r := &run{Options: o, started: o.Now(), summary: &Summary{Date: o.Date, Out: o.Config.Out, Version: o.Version}}
+	zone, err := o.Config.Location()
+	if err != nil {
+		return r, Usage(fmt.Errorf("time_zone %q: %w", o.Config.TimeZone, err))
+	}
+	r.zone = zone
+	if r.asOf, err = timeline.ParseAsOf(o.Date, zone); err != nil {
+		return r, Usage(err)
+	}
+	r.workers = o.Config.Limits.Workers.Count()
+	return r, nil
+}
+
+// failed completes the summary; a nil error leaves it a success.
+func (r *run) failed(err error) (*Summary, error) {
+	s := r.summary
+	s.Seconds = r.Now().Sub(r.started).Seconds()
+	s.PeakMemoryBytes = peakMemory()
+	if err != nil {
+		s.Status, s.Error, s.ExitCode = StatusFailed, err.Error(), ExitCode(err)
+	}
+	return s, err
+}
+
+// step times a stage and tells the progress bar that it began.
+func (r *run) step(name string, work func() error) error {
+	if r.Progress != nil {
+		r.Progress(name, 0, 0)
+	}
+	start, cpu := r.Now(), cpuSeconds()
+	err := work()
+	stage := Stage{Name: name, Seconds: r.Now().Sub(start).Seconds(), CPUSeconds: cpuSeconds() - cpu}
+	r.summary.Stages = append(r.summary.Stages, stage)
+	if err == nil {
+		r.Log.Info().Str("step", name).Float64("seconds", stage.Seconds).Float64("cpu_seconds", stage.CPUSeconds).Msg("done")
+	}
+	return err
+}
+
+func (r *run) progress(step string, done, total int64) {
+	if r.Progress != nil {
+		r.Progress(step, done, total)
+	}
+}
+
+func warning(code, message string) models.Warning {
+	return models.Warning{Code: code, Message: message}
+}
+
+// warn keeps a warning for the manifest and the summary.
+func (r *run) warn(ws ...models.Warning) {
+	for _, w := range ws {
+		r.summary.Warnings = append(r.summary.Warnings, w)
+		r.Log.Warn().Str("code", w.Code).Msg(w.Message)
+	}
+}

@@ -1,0 +1,217 @@
+package nightly
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/jobs/publish"
+)
+
+// input is what the run is made from, before a row is read.
+type input struct {
+	plan        *scan.Plan
+	fingerprint string
+	config      json.RawMessage // effective
+	configHash  string
+}
+
+// open finds the files, and stops when this very run is published already or
+// could not be published anyway.
+func (r *run) open(ctx context.Context) (*input, error) {
+	sources, err := Sources(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{configHash: r.Config.Hash()}
+	if in.config, err = r.Config.Effective(); err != nil {
+		return nil, err
+	}
+	err = r.step("plan", func() error {
+		in.plan, err = scan.NewPlan(ctx, r.FS, sources)
+		return Classify(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := requireDate(r.Config, in.plan.Files, r.Date); err != nil {
+		return nil, err
+	}
+	in.fingerprint = fingerprint(in.plan)
+	r.summary.AsOf = instant(r.asOf.Instant)
+	r.Log.Info().Str("date", r.Date).Int("files", len(in.plan.Files)).Int64("rows", in.plan.Rows).Int64("bytes", in.plan.Bytes).Int("workers", r.workers).Msg("input found")
+	if !r.Force {
+		m, same, err := publish.FindNoop(ctx, r.FS, r.Config.Out, r.Date, in.fingerprint, in.configHash, r.Version)
+		if err != nil {
+			return nil, storageFault(err)
+		}
+		if same {
+			r.noop(m)
+			return in, nil
+		}
+	}
+	if err := publish.Probe(ctx, r.FS, r.Config.Out); err != nil {
+		return nil, storageFault(err)
+	}
+	for _, w := range in.plan.Warnings {
+		r.warn(warning("input.plan", w))
+	}
+	return in, nil
+}
+
+// noop fills the summary from the run that is already there.
+func (r *run) noop(m *publish.Manifest) {
+	s := *r.summary
+	if json.Unmarshal(m.Summary, r.summary) != nil {
+		*r.summary = s
+	}
+	r.summary.Status, r.summary.RunID, r.summary.Out = StatusNoop, m.RunID, r.Config.Out
+	r.summary.Manifest = path.Join(r.Config.Out, m.Path())
+	r.summary.Stages, r.summary.Warnings = nil, nil
+	r.Log.Info().Str("run_id", m.RunID).Msg("nothing to do: the same run is published")
+}
+
+// fingerprint identifies the input files as they lie there, without reading them.
+func fingerprint(p *scan.Plan) string {
+	h := sha256.New()
+	for _, f := range p.Files {
+		fmt.Fprintf(h, "%q %q %d %d %s\n", f.Source, f.Path, f.Size, f.ModTime.UnixNano(), f.Footer)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// storageFault marks an error of reading or writing what is published.
+func storageFault(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if publish.Transient(err) {
+		return Transient(err)
+	}
+	return err
+}
+
+// runID names the run after its content: the same events, configuration, date
+// and version make the same id, wherever the events lay.
+func (r *run) runID(h *history, in *input) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%016x %d %d\n", r.Date, in.configHash, r.Version, h.census.Digest, h.census.Events, h.census.Customers))
+	return hex.EncodeToString(sum[:8])
+}
+
+// publish writes every table and swaps the pointer.
+func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *groups, all []scores, v *value) error {
+	return r.step("publish", func() error {
+		staging, noop, err := r.begin(ctx, h, in)
+		if err != nil || noop {
+			return err
+		}
+		defer staging.Abort()
+		tables := r.tabulate(h, t, g, all, v)
+		r.summary.Tables = map[string]int64{}
+		for i, table := range tables {
+			w, err := staging.Table(table.name, table.schema)
+			if err != nil {
+				return storageFault(err)
+			}
+			r.summary.Tables[table.name] = 0
+			err = table.records(func(rec arrow.Record) error {
+				r.summary.Tables[table.name] += rec.NumRows()
+				return w.Write(rec)
+			})
+			if err == nil {
+				err = w.Close()
+			}
+			if err != nil {
+				return storageFault(err)
+			}
+			r.progress("publish", int64(i+1), int64(len(tables)))
+		}
+		m, err := r.manifest(in)
+		if err != nil {
+			return err
+		}
+		if err := staging.Commit(ctx, m); err != nil {
+			return storageFault(err)
+		}
+		r.summary.Manifest = path.Join(r.Config.Out, m.Path())
+		return nil
+	})
+}
+
+// begin opens the staging area under the first free id. It says noop when the
+// date already points at a run of the same content made from other files.
+func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Staging, noop bool, err error) {
+	base := r.runID(h, in)
+	for n := 1; ; n++ {
+		id := base
+		if n > 1 {
+			id = fmt.Sprintf("%s-%d", base, n)
+		}
+		opts := publish.DefaultOptions(r.Config.Out, r.Date, id)
+		opts.FileSize, opts.Workers, opts.Now = int64(r.Config.Publish.FileSize), r.workers, r.Now
+		staging, err := publish.Begin(ctx, r.FS, opts)
+		if !errors.Is(err, publish.ErrPublished) {
+			r.summary.RunID = id
+			r.summary.Status = StatusPublished
+			return staging, false, storageFault(err)
+		}
+		if r.Force {
+			continue
+		}
+		m, ok, err := publish.ReadCurrent(ctx, r.FS, r.Config.Out, r.Date)
+		if err != nil {
+			return nil, false, storageFault(err)
+		}
+		if ok && m.RunID == id {
+			r.noop(m)
+			return nil, true, nil
+		}
+	}
+}
+
+func (r *run) manifest(in *input) (*publish.Manifest, error) {
+	m := &publish.Manifest{
+		ToolVersion: r.Version, AsOf: time.UnixMicro(r.asOf.Instant).UTC(),
+		InputFingerprint: in.fingerprint, ConfigHash: in.configHash, Config: in.config,
+	}
+	for _, f := range in.plan.Files {
+		m.Inputs = append(m.Inputs, publish.Input{Path: f.Path, Bytes: f.Size, Modified: f.ModTime, FooterHash: f.Footer})
+	}
+	i := r.summary.Input
+	m.Counters = map[string]int64{
+		"rows_read": i.RowsRead, "rows_rejected": i.RowsRejected, "rows_after": i.RowsAfter, "rows_without_consent": i.Withheld,
+		"duplicates_removed": i.Duplicates, "events": i.Events, "customers": i.Customers,
+	}
+	for _, w := range r.summary.Warnings {
+		m.Warnings = append(m.Warnings, publish.Warning{Code: w.Code, Message: w.Message})
+	}
+	var err error
+	m.Summary, err = json.Marshal(r.summary)
+	return m, err
+}
+
+// Published reads the run that the pointer names for a date, and its summary.
+func Published(ctx context.Context, fsys storage.FS, out, date string) (*publish.Manifest, *Summary, error) {
+	m, ok, err := publish.ReadCurrent(ctx, fsys, out, date)
+	if err != nil {
+		return nil, nil, storageFault(err)
+	}
+	if !ok {
+		return nil, nil, NoInput(fmt.Errorf("%s: no run is published for %s: %w", out, date, fs.ErrNotExist))
+	}
+	var s Summary
+	if err := json.Unmarshal(m.Summary, &s); err != nil {
+		return nil, nil, BadData(fmt.Errorf("%s: the manifest of run %s has no summary: %w", out, m.RunID, err))
+	}
+	return m, &s, nil
+}

@@ -1,0 +1,212 @@
+package nightly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/models"
+)
+
+// Sources turns the configuration's sources into the reader's.
+func Sources(c *config.Config) ([]scan.Source, error) {
+	var sources []scan.Source
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		zone, err := s.Location()
+		if err != nil {
+			return nil, Usage(fmt.Errorf("sources[%d].time_zone %q: %w", i, s.TimeZone, err))
+		}
+		unit, err := scan.ParseUnit(s.TimeUnit)
+		if err != nil {
+			return nil, Usage(fmt.Errorf("sources[%d].time_unit: %w", i, err))
+		}
+		role, _ := s.ConstantRole()
+		sources = append(sources, scan.Source{
+			Name: s.Name, Paths: s.Path, Columns: s.Columns, Roles: s.EventRoles(), Role: role,
+			TimeZone: zone, TimeUnit: unit, Currency: s.Currency,
+		})
+	}
+	return sources, nil
+}
+
+// Classify gives the reader's errors the exit code a scheduler should see.
+func Classify(err error) error {
+	var e *scan.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case scan.NoInput:
+		return NoInput(err)
+	case scan.BadData:
+		return BadData(err)
+	case scan.Config:
+		return Usage(err)
+	}
+	return Transient(err)
+}
+
+// dateKeys are the Hive partition keys that mean the day of the data.
+var dateKeys = []string{"ds", "dt", "date", "day", "event_date", "partition_date"}
+
+var dated = regexp.MustCompile(`^\d{4}-?\d{2}-?\d{2}$`)
+
+// requireDate refuses a date whose partition is not there: the upstream job has
+// not delivered, and yesterday's data would be published as today's.
+func requireDate(c *config.Config, files []scan.File, date string) error {
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		if !s.RequireDate {
+			continue
+		}
+		partitioned, found, newest := false, false, ""
+		for _, f := range files {
+			if f.Source != s.Name {
+				continue
+			}
+			for _, dir := range strings.Split(path.Dir(f.Path), "/") {
+				key, value, ok := strings.Cut(dir, "=")
+				if !ok || !slices.Contains(dateKeys, strings.ToLower(key)) || !dated.MatchString(value) {
+					continue
+				}
+				partitioned = true
+				newest = max(newest, value)
+				found = found || strings.ReplaceAll(value, "-", "") == strings.ReplaceAll(date, "-", "")
+			}
+		}
+		if partitioned && !found {
+			return NoInput(fmt.Errorf("no files for %s in source %s: the newest partition is %s; wait for the data, or set sources[%d].require_date: false to run without them", date, s.Name, newest, i))
+		}
+	}
+	return nil
+}
+
+// history is every event before the as-of instant, by customer.
+type history struct {
+	store    *timeline.Store
+	census   timeline.Census
+	firstDay int32 // local day of the earliest event
+	report   *scan.Report
+}
+
+// read decodes the input into timelines.
+func (r *run) read(ctx context.Context, in *input) (*history, error) {
+	h := &history{}
+	dicts := datasets.NewDicts()
+	log := timeline.NewLog(dicts, r.workers)
+	err := r.step("read", func() error {
+		opts := scan.DefaultOptions()
+		opts.Workers, opts.Before, opts.Currency = r.workers, r.asOf.Instant, r.Config.Currency
+		opts.MaxRejectedSample = r.Config.Limits.RejectedSample
+		opts.Progress = func(done, total int64) { r.progress("read", done, total) }
+		var err error
+		h.report, err = in.plan.Read(ctx, dicts, opts, log.Append)
+		return Classify(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.count(h.report)
+	if err := r.checkRejected(h.report); err != nil {
+		return nil, err
+	}
+	dedupe, err := dedupeMode(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	h.store = log.Freeze(timeline.Options{Zone: r.zone, Dedupe: dedupe, IDType: h.report.IDType})
+	err = r.step("order", func() error {
+		h.census, err = h.store.Census(ctx, r.workers)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if h.census.Customers == 0 {
+		return nil, NoInput(fmt.Errorf("no event lies before the end of %s: %d rows were read, %d of them later and %d refused", r.asOf, h.report.Rows, h.report.RowsAfter, h.report.RowsRejected))
+	}
+	h.firstDay = timeline.LocalDay(h.census.First, r.zone)
+	i := &r.summary.Input
+	i.Events, i.Customers, i.Duplicates = h.census.Events, h.census.Customers, h.census.Duplicates
+	i.First, i.Last = instant(h.census.First), instant(h.census.Last)
+	i.Roles = map[string]int64{}
+	for role, n := range h.census.Roles {
+		if n > 0 {
+			i.Roles[datasets.Role(role).String()] = n
+		}
+	}
+	if stale := r.asOf.Today - timeline.LocalDay(h.census.Last, r.zone); stale > 0 {
+		r.warn(models.Warning{Code: "input.stale", Message: fmt.Sprintf("the newest event is %d days before %s: recency counts from the date of the run, so make sure it is meant", stale, r.asOf)})
+	}
+	return h, nil
+}
+
+func instant(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }
+
+// count notes in the summary what the reader saw.
+func (r *run) count(report *scan.Report) {
+	i := &r.summary.Input
+	i.Files, i.RowsRead, i.RowsSkipped = report.Files, report.Rows, report.RowsSkipped
+	i.RowsAfter, i.RowsRejected, i.Withheld = report.RowsAfter, report.RowsRejected, report.RowsWithheld
+	if len(report.Rejects) > 0 {
+		i.RejectedByReason = map[string]int64{}
+	}
+	for _, reject := range report.Rejects {
+		i.RejectedByReason[reject.Reason] += reject.Count
+	}
+	if len(report.Currencies) > 0 {
+		i.Currency = report.Currencies[0].Currency
+	}
+}
+
+// checkRejected fails the run when more rows than allowed could not be used.
+func (r *run) checkRejected(report *scan.Report) error {
+	considered := report.RowsAccepted + report.RowsRejected
+	limit := r.Config.Limits.RejectedShare
+	if report.RowsRejected == 0 || float64(report.RowsRejected) <= limit*float64(considered) {
+		return nil
+	}
+	worst := report.Rejects[0]
+	for _, reject := range report.Rejects {
+		if reject.Count > worst.Count {
+			worst = reject
+		}
+	}
+	return BadData(fmt.Errorf("%d of %d rows (%.1f%%) cannot be used, more than limits.rejected_share (%.1f%%): the most, %d, for %s in column %s of source %s, first at %s, row %d; correct the mapping or the data, or raise the limit",
+		report.RowsRejected, considered, 100*float64(report.RowsRejected)/float64(considered), 100*limit,
+		worst.Count, worst.Reason, worst.Column, worst.Source, worst.First.File, worst.First.Row))
+}
+
+// dedupeMode is the way the timelines recognise duplicates. Event ids are null
+// in sources that do not map them, so auto is safe for all sources together.
+func dedupeMode(c *config.Config) (timeline.Dedupe, error) {
+	mapped := false
+	for i := range c.Sources {
+		mapped = mapped || c.Sources[i].Columns[datasets.EventID] != ""
+	}
+	switch c.Dedupe {
+	case config.DedupeNone:
+		return timeline.DedupeNone, nil
+	case config.DedupeExact:
+		return timeline.DedupeExact, nil
+	case config.DedupeEventID:
+		if !mapped {
+			return 0, Usage(fmt.Errorf("dedupe: event_id: no source maps event_id; map it, or use exact"))
+		}
+		return timeline.DedupeEventID, nil
+	}
+	if mapped {
+		return timeline.DedupeEventID, nil
+	}
+	return timeline.DedupeNone, nil
+}

@@ -1,0 +1,3 @@
+package nightly
+
+const maxrssUnit = 1 // macOS reports bytes

@@ -1,0 +1,3 @@
+package nightly
+
+const maxrssUnit = 1024 // Linux reports kilobytes

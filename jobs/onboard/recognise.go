@@ -1,0 +1,493 @@
+package onboard
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
+)
+
+// A choice is the column found for a field.
+type choice struct {
+	column *scan.ColumnProfile
+	score  float64
+	why    string   // what speaks for it, for the file's comment
+	others []string // further columns that would do nearly as well
+}
+
+// recognition is what the columns of a group of files were taken for.
+type recognition struct {
+	fields   [datasets.NumFields]*choice
+	timeUnit string // "" when the time column says its unit
+	types    []typeRole
+	moreType int // distinct event types beyond those listed
+	problems []string
+	empty    []string // columns that a field's name fits, null in every row
+	notes    []string
+}
+
+// The share of nulls, constancy and uniqueness of a column's sample.
+type content struct {
+	rows, values float64 // sampled rows, those not null
+	distinct     float64
+	top          float64 // rows of the most frequent value
+	constant     bool
+	unique       bool // no value occurs twice, as far as the sample shows
+	nullShare    float64
+}
+
+func contentOf(c *scan.ColumnProfile) content {
+	k := content{rows: float64(c.Rows), values: float64(c.Rows - c.Nulls), distinct: float64(c.Distinct)}
+	if len(c.Top) > 0 {
+		k.top = float64(c.Top[0].Count)
+	}
+	k.constant = c.Distinct == 1
+	k.unique = k.values >= 20 && k.top <= 1
+	if k.rows > 0 {
+		k.nullShare = 1 - k.values/k.rows
+	}
+	return k
+}
+
+// nameScore rates how well a column's name fits a field: 0 when it does not,
+// up to 10 for the field's own name.
+func nameScore(f datasets.Field, path string) float64 {
+	ws := words(path)
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		// event.user.id: the last group qualifies a bare leaf.
+		leaf := words(path[i+1:])
+		if s := wordScore(f, leaf); s > 0 {
+			return s - 0.05
+		}
+	}
+	return wordScore(f, ws)
+}
+
+func wordScore(f datasets.Field, ws []string) float64 {
+	best := 0.0
+	for rank, name := range columnNames[f] {
+		p := strings.Fields(name)
+		n := len(ws) - len(p)
+		if n < 0 || !slices.Equal(ws[n:], p) {
+			continue
+		}
+		before := ws[:n]
+		// A prefix that only says where the column came from costs little.
+		cost := 0.0
+		for _, w := range before {
+			switch {
+			case slices.Contains(unlike[f], w):
+				cost += 6
+			case slices.Contains([]string{"src", "raw", "orig", "the", "dim", "fact", "fk", "pk", "event", "e"}, w):
+				cost += 1.5
+			default:
+				cost += 2.5
+			}
+		}
+		best = max(best, 10-4*float64(rank)/float64(len(columnNames[f]))-cost)
+	}
+	if f == datasets.Quantity && (has(ws, "number of") || has(ws, "num")) {
+		best = max(best, 5)
+	}
+	return max(best, 0)
+}
+
+// fits rates how well a column's type and content can hold a field; −∞ when
+// they cannot. The reason, if any, says so to a person.
+func fits(f datasets.Field, c *scan.ColumnProfile, k content) (score float64, why string) {
+	no := math.Inf(-1)
+	if k.values == 0 {
+		return no, "is null in every row"
+	}
+	numeric := c.Kind == scan.KindInt32 || c.Kind == scan.KindInt64 || c.Kind == scan.KindFloat || c.Kind == scan.KindDecimal
+	integer := c.Kind == scan.KindInt32 || c.Kind == scan.KindInt64
+	text := c.Kind == scan.KindString || c.Kind == scan.KindBytes
+	switch f {
+	case datasets.CustomerID:
+		if !integer && !text && c.Kind != scan.KindFixed {
+			return no, fmt.Sprintf("is %s, and a customer id must be a text, an integer or fixed-length bytes: cast it where the file is written", c.Type)
+		}
+		score = -4 * k.nullShare
+		if k.constant && k.values > 1 {
+			score -= 5
+			why = "holds one value only"
+		}
+		if k.unique {
+			score -= 5
+			why = "never repeats"
+		}
+		return score, why
+	case datasets.EventTime:
+		unit, ok := timeUnit(c)
+		switch {
+		case !ok:
+			return no, fmt.Sprintf("is %s and does not read as a time", c.Type)
+		case c.Partition:
+			return -5, ""
+		case c.Kind == scan.KindTimestamp:
+			return 1 - 4*k.nullShare, ""
+		case c.Kind == scan.KindDate, unit == "yyyymmdd":
+			return -1 - 4*k.nullShare, ""
+		}
+		return -4 * k.nullShare, ""
+	case datasets.EventType:
+		if !text && !integer {
+			return no, ""
+		}
+		if k.distinct > 500 || k.values >= 50 && k.distinct > k.values/2 {
+			return no, fmt.Sprintf("has too many values (%d) for a type of event", c.Distinct)
+		}
+		known, rows := 0.0, 0.0
+		for _, v := range c.Top {
+			rows += float64(v.Count)
+			if _, ok := roleOf(v.Value); ok {
+				known += float64(v.Count)
+			}
+		}
+		score = -2 * k.nullShare
+		if rows > 0 {
+			score += 4*known/rows - 2
+		}
+		if integer {
+			score -= 2
+		}
+		return score, ""
+	case datasets.Amount:
+		if !numeric && !(text && numericText(c)) {
+			return no, ""
+		}
+		if text {
+			score--
+		}
+		if k.constant {
+			score--
+		}
+		return score - k.nullShare, "" // events that are no purchases have none
+	case datasets.Currency:
+		if !text || k.distinct > 200 {
+			return no, ""
+		}
+		for _, v := range c.Top {
+			if !currencyText.MatchString(v.Value) {
+				return no, ""
+			}
+		}
+		return 0, ""
+	case datasets.Quantity, datasets.Rating:
+		if !numeric && !(text && numericText(c)) {
+			return no, ""
+		}
+		if f == datasets.Rating {
+			if hi, err := strconv.ParseFloat(c.Max, 64); err != nil || hi > 100 {
+				return no, ""
+			}
+		}
+		return -k.nullShare / 2, ""
+	case datasets.ProductID, datasets.SessionID:
+		if !text && !integer && c.Kind != scan.KindFixed || k.constant && k.values > 1 {
+			return no, ""
+		}
+		return -k.nullShare, ""
+	case datasets.Category, datasets.Channel, datasets.CampaignID:
+		if !text && !integer || k.distinct > 5000 || f == datasets.Channel && k.distinct > 100 {
+			return no, ""
+		}
+		return -k.nullShare / 2, ""
+	case datasets.EventID:
+		if !text && !integer && c.Kind != scan.KindFixed {
+			return no, ""
+		}
+		// An id of the event repeats only where the row does.
+		most := 10.0
+		if ws := words(c.Path); !has(ws, "event") && !has(ws, "message") && !has(ws, "uuid") {
+			most = 2 // id alone may identify anything
+		}
+		if k.values < 20 || k.top > most || k.distinct < min(k.values*0.9, 9000) {
+			return no, "repeats too often to identify events"
+		}
+		return -4 * k.nullShare, ""
+	case datasets.Consent:
+		if c.Kind != scan.KindBool {
+			return no, ""
+		}
+		return 0, ""
+	}
+	return no, ""
+}
+
+var (
+	currencyText = regexp.MustCompile(`^[A-Za-z]{3}$`)
+	isoTime      = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?$`)
+)
+
+func numericText(c *scan.ColumnProfile) bool {
+	for _, v := range c.Top {
+		if _, err := strconv.ParseFloat(v.Value, 64); err != nil {
+			return false
+		}
+	}
+	return len(c.Top) > 0
+}
+
+// timeUnit tells what unit a column's values are times in: "" for those whose
+// type or text says so itself.
+func timeUnit(c *scan.ColumnProfile) (unit string, ok bool) {
+	switch c.Kind {
+	case scan.KindTimestamp, scan.KindDate:
+		return "", true
+	case scan.KindString, scan.KindBytes:
+		days := 0
+		for _, v := range c.Top {
+			if _, err := time.Parse("20060102", v.Value); err == nil {
+				days++
+			} else if !isoTime.MatchString(v.Value) {
+				return "", false
+			}
+		}
+		return "", len(c.Top) > 0
+	case scan.KindInt32, scan.KindInt64:
+		lo, err1 := strconv.ParseInt(c.Min, 10, 64)
+		hi, err2 := strconv.ParseInt(c.Max, 10, 64)
+		if err1 != nil || err2 != nil {
+			return "", false
+		}
+		if lo >= 1900_01_01 && hi <= 2100_12_31 {
+			for _, v := range c.Top {
+				if _, err := time.Parse("20060102", v.Value); err != nil {
+					return "", false
+				}
+			}
+			return "yyyymmdd", len(c.Top) > 0
+		}
+		// Between 1980 and 2100, the units do not overlap.
+		const from, to = 315_532_800, 4_102_444_800
+		for _, u := range []struct {
+			name string
+			per  int64
+		}{{"s", 1}, {"ms", 1e3}, {"us", 1e6}, {"ns", 1e9}} {
+			if lo >= from*u.per && hi/u.per < to {
+				return u.name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// minName is the least nameScore at which a column is taken for a field.
+const minName = 3.5
+
+// recognise takes columns for fields by name, type and content. chosen forces
+// fields onto columns.
+func recognise(p *scan.Profile, chosen map[datasets.Field]string) *recognition {
+	r := &recognition{}
+	for f := range datasets.NumFields {
+		r.pick(datasets.Field(f), p, chosen)
+	}
+	r.fallbacks(p)
+	r.settle(p)
+	return r
+}
+
+func (r *recognition) pick(f datasets.Field, p *scan.Profile, chosen map[datasets.Field]string) {
+	if want, ok := chosen[f]; ok {
+		for i := range p.Columns {
+			if c := &p.Columns[i]; c.Path == want {
+				r.fields[f] = &choice{column: c, why: "as asked for"}
+				return
+			}
+		}
+		r.problems = append(r.problems, fmt.Sprintf("no column %q for %s; the columns are %s", want, f, columnList(p)))
+		return
+	}
+	var found []choice
+	for i := range p.Columns {
+		c := &p.Columns[i]
+		name := nameScore(f, c.Path)
+		if name < minName {
+			continue
+		}
+		k := contentOf(c)
+		fit, why := fits(f, c, k)
+		if math.IsInf(fit, -1) {
+			switch {
+			case k.values == 0 && !slices.Contains(r.empty, c.Path) && name >= 5:
+				r.empty = append(r.empty, c.Path)
+			case k.values > 0 && why != "" && name >= 7:
+				r.notes = append(r.notes, fmt.Sprintf("column %s was not taken for %s: it %s", c.Path, f, why))
+			}
+			continue
+		}
+		ch := choice{column: c, score: name + fit, why: "by its name"}
+		if why != "" {
+			ch.why += ", though it " + why
+		}
+		found = append(found, ch)
+	}
+	slices.SortStableFunc(found, func(a, b choice) int { return cmp.Compare(b.score, a.score) })
+	if len(found) == 0 || found[0].score < 0 {
+		return
+	}
+	best := found[0]
+	for _, o := range found[1:] {
+		if o.score > best.score-1.5 {
+			best.others = append(best.others, o.column.Path)
+		}
+	}
+	r.fields[f] = &best
+}
+
+// fallbacks finds by content what no name gave away.
+func (r *recognition) fallbacks(p *scan.Profile) {
+	if r.fields[datasets.EventTime] == nil {
+		var times []*scan.ColumnProfile
+		for i := range p.Columns {
+			c := &p.Columns[i]
+			unlikely := slices.ContainsFunc(words(c.Path), func(w string) bool { return slices.Contains(unlike[datasets.EventTime], w) })
+			if _, ok := timeUnit(c); ok && c.Rows > c.Nulls && !unlikely {
+				times = append(times, c)
+			}
+		}
+		if len(times) == 1 {
+			r.fields[datasets.EventTime] = &choice{column: times[0], why: "the only column that reads as a time"}
+		}
+	}
+	if r.fields[datasets.EventType] == nil {
+		best, at := 0.7, (*scan.ColumnProfile)(nil)
+		for i := range p.Columns {
+			c := &p.Columns[i]
+			k := contentOf(c)
+			if c.Kind != scan.KindString || k.distinct > 200 || k.values == 0 || r.taken(c.Path) {
+				continue
+			}
+			var known, rows float64
+			for _, v := range c.Top {
+				rows += float64(v.Count)
+				if role, ok := roleOf(v.Value); ok && role != datasets.View {
+					known += float64(v.Count)
+				}
+			}
+			if share := known / rows; share > best {
+				best, at = share, c
+			}
+		}
+		if at != nil {
+			r.fields[datasets.EventType] = &choice{column: at, why: "by its values, which name kinds of event"}
+		}
+	}
+	if r.fields[datasets.CustomerID] == nil {
+		if s := r.fields[datasets.SessionID]; s != nil && has(words(s.column.Path), "session") {
+			r.fields[datasets.CustomerID] = &choice{column: s.column, why: "no column looks like a customer id, and a session stands for one: nobody comes back in such data"}
+			r.notes = append(r.notes, fmt.Sprintf("no column looks like a customer id, so each session (%s) counts as a customer; churn and value mean nothing then. Name the customer's column under columns.customer_id", s.column.Path))
+		}
+	}
+}
+
+func (r *recognition) taken(path string) bool {
+	return slices.ContainsFunc(r.fields[:], func(c *choice) bool { return c != nil && c.column.Path == path })
+}
+
+// settle resolves what fields decide together, and says what is missing.
+func (r *recognition) settle(p *scan.Profile) {
+	// One column serves one field, save that a session may be the customer.
+	for f := range datasets.NumFields {
+		for g := range f {
+			a, b := r.fields[g], r.fields[f]
+			if a == nil || b == nil || a.column.Path != b.column.Path || datasets.Field(g) == datasets.CustomerID && datasets.Field(f) == datasets.SessionID {
+				continue
+			}
+			if b.score > a.score && g != int(datasets.CustomerID) && g != int(datasets.EventTime) {
+				r.fields[g] = nil
+			} else {
+				r.fields[f] = nil
+			}
+		}
+	}
+	customer, when := r.fields[datasets.CustomerID], r.fields[datasets.EventTime]
+	if customer == nil {
+		r.problems = append(r.problems, "no column looks like a customer id ("+columnNamesHint(datasets.CustomerID)+"); "+idCandidates(p))
+	}
+	if when == nil {
+		problem := "no column says when an event happened (" + columnNamesHint(datasets.EventTime) + ")"
+		if customer != nil && contentOf(customer.column).unique {
+			problem += fmt.Sprintf("; every row has its own %s, so this looks like a table of customers, not of events", customer.column.Path)
+		}
+		r.problems = append(r.problems, problem+"; the columns are "+columnList(p))
+	}
+	if customer != nil && when != nil && contentOf(customer.column).unique && r.fields[datasets.EventType] == nil && r.fields[datasets.Amount] == nil {
+		r.problems = append(r.problems, fmt.Sprintf("every row has its own %s and no column holds an event type or amount: this is a table of customers, not of events", customer.column.Path))
+	}
+	if when != nil {
+		r.timeUnit, _ = timeUnit(when.column)
+	}
+
+	if t := r.fields[datasets.EventType]; t != nil {
+		types := make([]valueCount, len(t.column.Top))
+		for i, v := range t.column.Top {
+			types[i] = valueCount{v.Value, v.Count}
+		}
+		r.types = assignRoles(types)
+		r.moreType = t.column.Distinct - len(types)
+	}
+	if a := r.fields[datasets.Amount]; a != nil {
+		ws := words(a.column.Path)
+		if has(ws, "unit price") || has(ws, "price") || has(ws, "unitprice") || has(ws, "item price") {
+			note := fmt.Sprintf("amount is read from %s, which looks like a price per piece: spend is then understated wherever quantity is not 1; write line totals instead if you can", a.column.Path)
+			r.notes = append(r.notes, note)
+		}
+	}
+	if c := r.fields[datasets.Currency]; c != nil && c.column.Distinct > 1 {
+		var seen []string
+		for _, v := range c.column.Top {
+			seen = append(seen, fmt.Sprintf("%s %d", v.Value, v.Count))
+		}
+		r.notes = append(r.notes, fmt.Sprintf("%s holds %d currencies (%s): amounts of one job must be in one currency, so a run stops; convert them, or keep one currency's rows a source", c.column.Path, c.column.Distinct, strings.Join(seen, ", ")))
+	}
+	for f := range datasets.NumFields {
+		if c := r.fields[f]; c != nil && len(c.others) > 0 {
+			r.notes = append(r.notes, fmt.Sprintf("%s is read from %s; %s would fit nearly as well", datasets.Field(f), c.column.Path, strings.Join(c.others, ", ")))
+		}
+	}
+}
+
+func columnNamesHint(f datasets.Field) string {
+	var hint []string
+	for _, n := range columnNames[f][:4] {
+		hint = append(hint, strings.ReplaceAll(n, " ", "_"))
+	}
+	return "names such as " + strings.Join(hint, ", ")
+}
+
+// idCandidates lists columns whose values repeat the way a customer's do.
+func idCandidates(p *scan.Profile) string {
+	var list []string
+	for i := range p.Columns {
+		c := &p.Columns[i]
+		k := contentOf(c)
+		if fit, _ := fits(datasets.CustomerID, c, k); fit > -1 && k.distinct >= 20 && k.distinct < k.values && !k.constant {
+			list = append(list, fmt.Sprintf("%s (%s)", c.Path, c.Type))
+		}
+	}
+	if len(list) == 0 {
+		return "and none holds values that repeat the way customers do; the columns are " + columnList(p)
+	}
+	return "by their content these could be one: " + strings.Join(list, ", ") + "; name the right one"
+}
+
+func columnList(p *scan.Profile) string {
+	var list []string
+	for _, c := range p.Columns {
+		list = append(list, c.Path)
+		if len(list) == 40 && len(p.Columns) > 40 {
+			list = append(list, fmt.Sprintf("and %d more", len(p.Columns)-40))
+			break
+		}
+	}
+	return strings.Join(list, ", ")
+}

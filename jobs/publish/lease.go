@@ -1,0 +1,227 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+)
+
+// A lease is the right to publish one date, or to swap the pointer, for a
+// while. It is a file <out>/.lease-<name>.<epoch>.json, created exclusively;
+// the highest epoch holds the lease. Renewing it and taking an expired one over
+// both create the next epoch, so of those who try, one succeeds. No file is
+// ever rewritten: a holder whose file is gone has lost the lease for good.
+type lease struct {
+	fsys storage.FS
+	out  string
+	name string
+	ttl  time.Duration
+	now  func() time.Time
+
+	mu   sync.Mutex
+	note leaseNote
+	data []byte // of the lease file, to know it again
+	lost bool
+}
+
+// leaseNote is what a lease file says.
+type leaseNote struct {
+	Run     string    `json:"run"`
+	Staging string    `json:"staging,omitempty"` // directory below out, removed with the lease
+	Epoch   int       `json:"epoch"`
+	Expires time.Time `json:"expires"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+
+	file string
+}
+
+const maxNote = 1 << 16 // bytes
+
+func (l *lease) path(epoch int) string {
+	return join(l.out, fmt.Sprintf(".lease-%s.%d.json", l.name, epoch))
+}
+
+// list reads the files of this lease, by epoch.
+func (l *lease) list(ctx context.Context) ([]leaseNote, error) {
+	infos, err := l.fsys.Glob(ctx, storage.QuoteMeta(join(l.out, ".lease-"+l.name))+".*.json")
+	if err != nil {
+		return nil, output("reading leases in", l.out, err)
+	}
+	var notes []leaseNote
+	for _, info := range infos {
+		dots := strings.Split(info.Path, ".")
+		epoch, err := strconv.Atoi(dots[len(dots)-2])
+		if err != nil {
+			continue // not one of ours
+		}
+		var n leaseNote
+		data, err := storage.ReadFile(ctx, l.fsys, info.Path, maxNote)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // released since it was listed
+		}
+		if err != nil {
+			return nil, output("reading", info.Path, err)
+		}
+		if json.Unmarshal(data, &n) != nil {
+			// Being written, or cut short by a crash: its holder has staged nothing.
+			n = leaseNote{Expires: info.ModTime.Add(l.ttl)}
+		}
+		n.Epoch, n.file = epoch, info.Path
+		notes = append(notes, n)
+	}
+	slices.SortFunc(notes, func(a, b leaseNote) int { return a.Epoch - b.Epoch })
+	return notes, nil
+}
+
+// acquire takes the lease and returns the expired ones that it replaces, for
+// the caller to clear up after and then remove.
+func (l *lease) acquire(ctx context.Context, run string, staging func(epoch int) string) (expired []leaseNote, err error) {
+	before, err := l.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	epoch := 1
+	for _, n := range before {
+		if n.Expires.After(l.now()) {
+			return nil, l.busy(n)
+		}
+		epoch = n.Epoch + 1
+	}
+	l.note = leaseNote{Run: run, Epoch: epoch, PID: os.Getpid()}
+	l.note.Host, _ = os.Hostname() // said to people, not relied on
+	if staging != nil {
+		l.note.Staging = staging(epoch)
+	}
+	if err := l.write(ctx, epoch); err != nil {
+		return nil, err
+	}
+	// Someone may have taken and released the lease since it was listed, and a
+	// third have begun again from epoch 1: whoever sees the other steps back.
+	after, err := l.list(ctx)
+	for _, n := range after {
+		known := slices.ContainsFunc(before, func(b leaseNote) bool { return b.Epoch == n.Epoch })
+		if n.Epoch != epoch && !known {
+			err = l.busy(n)
+		}
+	}
+	if err == nil {
+		err = output("syncing", l.out, l.fsys.SyncDir(ctx, l.out))
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.release(context.WithoutCancel(ctx)))
+	}
+	return before, nil
+}
+
+func (l *lease) busy(n leaseNote) error {
+	return fmt.Errorf("%w: %s is held by run %q (process %d on %s) until %s; wait for it to end", ErrBusy, n.file, n.Run, n.PID, n.Host, n.Expires.UTC().Format(time.RFC3339))
+}
+
+// write creates the lease file of an epoch.
+func (l *lease) write(ctx context.Context, epoch int) error {
+	note := l.note
+	note.Epoch, note.Expires = epoch, l.now().Add(l.ttl).UTC().Round(0)
+	data, err := json.Marshal(note)
+	if err != nil {
+		return fmt.Errorf("publish: lease: %w", err)
+	}
+	err = storage.WriteFile(ctx, l.fsys, l.path(epoch), data)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %s was just created by another process; wait for it to end", ErrBusy, l.path(epoch))
+	}
+	if err != nil {
+		return output("writing", l.path(epoch), err)
+	}
+	l.note, l.data = note, data
+	return nil
+}
+
+// check returns ErrLeaseLost when the lease file is gone or another's: epochs
+// begin again from 1 when nobody holds the lease.
+func (l *lease) check(ctx context.Context, epoch int, data []byte) error {
+	if !l.lost {
+		got, err := storage.ReadFile(ctx, l.fsys, l.path(epoch), maxNote)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return output("reading", l.path(epoch), err)
+		}
+		l.lost = err != nil || !bytes.Equal(got, data)
+	}
+	if l.lost {
+		return fmt.Errorf("%w %s from run %s, which stood still for more than %s; nothing of this run is visible", ErrLeaseLost, l.name, l.note.Run, l.ttl)
+	}
+	return nil
+}
+
+// renew prolongs the lease, and returns ErrLeaseLost when another took it. Any
+// other error leaves it as it was.
+func (l *lease) renew(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	note, data := l.note, l.data
+	if err := l.check(ctx, note.Epoch, data); err != nil {
+		return err
+	}
+	if err := l.write(ctx, note.Epoch+1); err != nil {
+		l.lost = errors.Is(err, ErrBusy)
+		return errors.Join(l.check(ctx, note.Epoch, data), err)
+	}
+	// Only he holds the new epoch who held the old one when he created it.
+	err := l.check(ctx, note.Epoch, data)
+	if err == nil {
+		old := l.path(note.Epoch)
+		err = output("removing", old, l.fsys.RemoveAll(ctx, old))
+	}
+	if err != nil {
+		err = errors.Join(err, l.fsys.RemoveAll(context.WithoutCancel(ctx), l.path(l.note.Epoch)))
+		l.note, l.data = note, data
+	}
+	return err
+}
+
+// release gives the lease up; one that is lost is another's already.
+func (l *lease) release(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.check(ctx, l.note.Epoch, l.data); err != nil {
+		if errors.Is(err, ErrLeaseLost) {
+			return nil
+		}
+		return err
+	}
+	l.lost = true
+	return output("removing", l.path(l.note.Epoch), l.fsys.RemoveAll(ctx, l.path(l.note.Epoch)))
+}
+
+// keep renews the lease in the background until stop is called. When that
+// fails the next renew says so.
+func (l *lease) keep(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(l.ttl / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if errors.Is(l.renew(ctx), ErrLeaseLost) {
+					return
+				}
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}

@@ -1,0 +1,158 @@
+package segments
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// words are how an analyst says that a feature is high or low. Features are
+// found by stem, the name without its window; several stems may share a topic,
+// of which a name uses only the strongest.
+var words = []struct {
+	stem, topic, high, low string
+}{
+	{"days_since_last_purchase", "recency", "lapsed buyers", "recent buyers"},
+	{"days_since_last_event", "activity", "inactive", "active now"},
+	{"purchase_days", "frequency", "buy often", "buy rarely"},
+	{"spend", "spend", "high spend", "low spend"},
+	{"items_per_order", "items", "many items an order", "few items an order"},
+	{"items", "items", "many items", "few items"},
+	{"products", "range", "wide range", "narrow range"},
+	{"refund", "returns", "return much", "return little"},
+	{"return_share", "returns", "return much", "return little"},
+	{"average_order_value", "order value", "large orders", "small orders"},
+	{"purchase_gap_mean", "cadence", "long gaps", "short gaps"},
+	{"favourite_category_share", "focus", "one category", "many categories"},
+	{"coupons_per_order", "coupons", "use coupons", "no coupons"},
+	{"coupon_count", "coupons", "use coupons", "no coupons"},
+	{"review_count", "reviews", "write reviews", "no reviews"},
+	{"ticket_count", "support", "many tickets", "no tickets"},
+	{"sessions", "visits", "visit often", "visit rarely"},
+	{"session_events_mean", "depth", "long visits", "short visits"},
+	{"session_conversion_share", "conversion", "visits end in orders", "browse without buying"},
+	{"view_count", "browsing", "browse much", "browse little"},
+	{"search_count", "search", "search much", "search little"},
+	{"cart_add_count", "carts", "fill carts", "leave carts empty"},
+	{"feature_use_count", "usage", "heavy users", "light users"},
+	{"message_open_rate", "messages", "open messages", "ignore messages"},
+	{"message_click_rate", "clicks", "click messages", "do not click"},
+	{"message_open_count", "messages", "open messages", "ignore messages"},
+	{"message_click_count", "clicks", "click messages", "do not click"},
+	{"social_engage_count", "social", "active in social media", "absent from social media"},
+}
+
+// A trait is one way in which a segment differs from the average customer.
+type trait struct {
+	topic, phrase string
+	z             float64
+	feature       int
+}
+
+var window = regexp.MustCompile(`^_(per_)?([0-9]+d|lifetime)$`)
+
+// windowed reports whether a feature is the stem over a window or a time.
+func windowed(feature, stem string) bool {
+	rest, ok := strings.CutPrefix(feature, stem)
+	return ok && window.MatchString(rest)
+}
+
+// traits lists what sets a centre apart, the strongest difference first.
+func traits(centre []float64, features []string) []trait {
+	var ts []trait
+	for j, f := range features {
+		t := trait{topic: f, z: centre[j], feature: j}
+		plain := strings.ReplaceAll(f, "_", " ")
+		t.phrase = "high " + plain
+		if t.z < 0 {
+			t.phrase = "low " + plain
+		}
+		for _, w := range words {
+			if f == w.stem || windowed(f, w.stem) {
+				t.topic = w.topic
+				t.phrase = w.high
+				if t.z < 0 {
+					t.phrase = w.low
+				}
+				break
+			}
+		}
+		ts = append(ts, t)
+	}
+	slices.SortStableFunc(ts, func(a, b trait) int {
+		switch d := math.Abs(b.z) - math.Abs(a.z); {
+		case d > 0:
+			return 1
+		case d < 0:
+			return -1
+		}
+		return a.feature - b.feature
+	})
+	var distinct []trait
+	for _, t := range ts {
+		if !slices.ContainsFunc(distinct, func(o trait) bool { return o.topic == t.topic }) {
+			distinct = append(distinct, t)
+		}
+	}
+	return distinct
+}
+
+// notable is the least difference, in standard deviations, worth a word.
+const notable = 0.25
+
+// name gives every segment a unique name of two or more traits and a
+// description in original units.
+func name(segments []Segment, features []string) {
+	all := make([][]trait, len(segments))
+	for i, s := range segments {
+		all[i] = traits(s.Centre, features)
+	}
+	used := map[string]int{}
+	for i := range segments {
+		s := &segments[i]
+		for n := 2; ; n++ {
+			s.Name = label(all[i], n)
+			if _, taken := used[s.Name]; !taken {
+				break
+			}
+			if n >= len(all[i]) {
+				s.Name = fmt.Sprintf("%s (%d)", s.Name, s.ID)
+				break
+			}
+		}
+		used[s.Name] = i
+		var parts []string
+		for _, t := range all[i][:min(4, len(all[i]))] {
+			parts = append(parts, fmt.Sprintf("%s (%s %s on average, %+.1f sd)", t.phrase, features[t.feature], amount(s.Mean[t.feature]), t.z))
+		}
+		s.Description = strings.Join(parts, "; ")
+	}
+}
+
+// label joins the first n traits that are worth a word.
+func label(ts []trait, n int) string {
+	var parts []string
+	for _, t := range ts[:min(n, len(ts))] {
+		if math.Abs(t.z) >= notable {
+			parts = append(parts, t.phrase)
+		}
+	}
+	if len(parts) == 0 {
+		return "average customers"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func amount(v float64) string {
+	switch a := math.Abs(v); {
+	case math.IsNaN(v):
+		return "unknown"
+	case a >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
