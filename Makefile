@@ -4,7 +4,7 @@
 
 PYTHON  ?= python3
 VENV    := .tools/venv
-DATE    ?= 2025-06-30
+DATE    ?= 2025-03-31
 SAMPLE  := sample
 export CGO_ENABLED = 0
 
@@ -12,11 +12,11 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bin/shoal ## build the program: bin/shoal
-bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -o -name '*.sql' -o -name '*.tmpl' 2>/dev/null) go.mod go.sum
+bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -not -name '*_test.go') go.mod go.sum
 	go build -trimpath -o $@ ./cmd/shoal
 
 run: build $(SAMPLE)/events ## generate a sample history and run the whole job on it
-	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --out $(SAMPLE)/out
+	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --log human
 	@bin/shoal grade --truth $(SAMPLE)/truth/truth.parquet --out $(SAMPLE)/out --date $(DATE)
 
 $(SAMPLE)/events: | build
@@ -39,6 +39,7 @@ $(VENV)/.done: requirements.txt
 
 docs: build ## regenerate the generated pages under docs/
 	bin/shoal features --markdown > docs/features.md
+	bin/shoal config reference > docs/configuration.md
 
 clean: ## remove what make made
 	rm -rf bin $(SAMPLE) .tools

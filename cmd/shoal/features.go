@@ -33,7 +33,7 @@ family's defining query in DuckDB's dialect instead; it reads a relation
 				if err != nil {
 					return err
 				}
-				p = nightly.FeatureParams(cfg)
+				p = cfg.FeatureParams()
 				if zone, err = cfg.Location(); err != nil {
 					return nightly.Usage(err)
 				}

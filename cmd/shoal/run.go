@@ -27,7 +27,7 @@ publish the result.
 The date is the day the data are complete for: events of that day count, later
 ones do not exist for the run. The same inputs, configuration and version make
 the same run: a repeat does nothing and succeeds.`,
-		Example: "  shoal run --config sample/shoal.yaml --date 2025-06-30",
+		Example: "  shoal run --config sample/shoal.yaml --date 2025-03-31",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()

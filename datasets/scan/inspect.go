@@ -100,7 +100,7 @@ func Inspect(ctx context.Context, fsys storage.FS, globs []string, opts InspectO
 		}
 		f := &files[i]
 		for g := range footer.RowGroups {
-			f.rows = append(f.rows, footer.RowGroups[g].NumRows)
+			f.rows = append(f.rows, footer.RowGroups[g].Rows)
 		}
 		for l := range footer.Leaves {
 			f.columns = append(f.columns, inspectedColumn{footer.Leaves[l].Name(), describe(&footer.Leaves[l]), footer.Leaves[l].Repeated})

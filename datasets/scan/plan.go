@@ -211,7 +211,7 @@ func (p *Plan) open(ctx context.Context, i int) error {
 	}
 	first := int64(0)
 	for g := range footer.RowGroups {
-		rg := rowGroup{rows: footer.RowGroups[g].NumRows, first: first, chunks: make([]pages.Chunk, len(leaf))}
+		rg := rowGroup{rows: footer.RowGroups[g].Rows, first: first, chunks: make([]pages.Chunk, len(leaf))}
 		first += rg.rows
 		for k, l := range leaf {
 			if l < 0 {
@@ -221,7 +221,7 @@ func (p *Plan) open(ctx context.Context, i int) error {
 				return fail(g, footer.Leaves[l].Name(), err)
 			}
 			if p.fields[f.source][k] == datasets.EventTime {
-				rg.times = statistics(&footer.RowGroups[g].Columns[l].MetaData)
+				rg.times = statistics(&footer.RowGroups[g].Columns[l].MetaData, footer.Leaves[l].MaxDef == 0)
 			}
 		}
 		f.groups = append(f.groups, rg)
@@ -248,11 +248,10 @@ func (p *Plan) footer(ctx context.Context, i int) (*pages.Footer, error) {
 // asIO marks an error of the storage as such.
 func asIO(err error) error { return &pages.IOError{Err: err} }
 
-// statistics is the range of an integer column by its footer. The thrift decoder
-// does not tell an absent null count from 0; writers of min_value write it.
-func statistics(m *format.ColumnMetaData) timeRange {
+// statistics is the range of an integer column by its footer.
+func statistics(m *pages.ColumnMetaData, required bool) timeRange {
 	s := &m.Statistics
-	if s.NullCount != 0 {
+	if s.NullCount.V != 0 || !s.NullCount.Valid && !required {
 		return timeRange{}
 	}
 	switch {

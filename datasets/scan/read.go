@@ -52,6 +52,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 		}
 	}
 	total.after = rep.RowsSkipped
+	prog.add(0)
 	workers := make([]*worker, opts.Workers)
 	err := ordered(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
 		if workers[n] == nil {

@@ -175,9 +175,6 @@ func (t *tally) seeCurrency(code uint32, at place) {
 		t.lastCurrency, t.lastSeen = code, s
 	}
 	t.lastSeen.count++
-	if at.compare(t.lastSeen.first) < 0 {
-		t.lastSeen.first = at
-	}
 }
 
 // reject counts and samples row i.
@@ -185,13 +182,10 @@ func (w *worker) reject(i int, s status, at place) {
 	key := rejectKey{w.source, s}
 	r := w.rejects[key]
 	if r == nil {
-		r = &rejected{first: at}
+		r = &rejected{first: at} // a worker meets rows in the plan's order
 		w.rejects[key] = r
 	}
 	r.count++
-	if at.compare(r.first) < 0 {
-		r.first = at
-	}
 	if w.limit == 0 {
 		return
 	}

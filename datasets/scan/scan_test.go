@@ -57,10 +57,10 @@ func mustPlan(t testing.TB, sources ...scan.Source) *scan.Plan {
 
 // A textRow is an event in which everything is text, so that anything can be wrong.
 type textRow struct {
-	Customer *string `parquet:"customer,optional"`
+	Customer *string `parquet:"customer,optional,dict"`
 	Time     *string `parquet:"time,optional"`
-	Type     *string `parquet:"type,optional"`
-	Amount   *string `parquet:"amount,optional"`
+	Type     *string `parquet:"type,optional,dict"`
+	Amount   *string `parquet:"amount,optional,dict"`
 	Quantity *string `parquet:"quantity,optional"`
 	Consent  *string `parquet:"consent,optional"`
 	Currency *string `parquet:"currency,optional"`
@@ -220,9 +220,10 @@ func TestLayoutDoesNotMatter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := eventRows(t, p, opts)
-		if err != nil || !cmp.Equal(got, again) {
-			t.Fatalf("reading a plan twice differs: %v", err)
+		opts.Workers = 9 - layout.workers
+		again, repAgain, err := eventRows(t, p, opts)
+		if err != nil || !cmp.Equal(got, again) || !cmp.Equal(rep, repAgain) {
+			t.Fatalf("%d workers and %d differ: %v\n%s", layout.workers, opts.Workers, err, cmp.Diff(rep, repAgain))
 		}
 		if trial == 0 {
 			first, report = got, layoutFree(rep)

@@ -171,11 +171,12 @@ func DefaultOptions() Options {
 
 func (o Options) validate() error {
 	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if o.Workers < 1 {
-		faults = append(faults, fmt.Errorf("Workers (%d) must be >= 1", o.Workers))
+		fault("Workers (%d) must be >= 1", o.Workers)
 	}
 	if o.MaxRejectedSample < 0 {
-		faults = append(faults, fmt.Errorf("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample))
+		fault("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample)
 	}
 	if len(faults) == 0 {
 		return nil

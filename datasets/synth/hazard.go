@@ -37,8 +37,8 @@ func ChurnProbability(c Customer, lastPurchase, asOf time.Time, gap, horizon int
 // sign of life: orders, visits and opened messages. lastActive is the last of
 // them before asOf (or the acquisition, or the start or renewal of a
 // subscription, if later). A customer whose subscription has been cancelled
-// has churned: cancelled makes it 1. Left out is only what the number of unopened
-// messages adds to their expected number.
+// has churned: cancelled makes it 1. Left out is only the little that the number
+// of unopened messages and a subscription not yet begun would add.
 func ChurnProbabilityActive(c Customer, lastActive, asOf time.Time, cancelled bool, gap, horizon int) (float64, error) {
 	p, err := noOrder(c, lastActive, asOf, gap, horizon, true)
 	if err == nil && cancelled {

@@ -85,7 +85,7 @@ type Writer struct {
 	err    error
 
 	out     *counter
-	file    *parquet.Writer // nil until the sample is complete
+	file    *parquet.GenericWriter[any] // nil until the sample is complete
 	columns []columnWriter
 	scratch [][]parquet.Value // one a worker
 
@@ -217,7 +217,7 @@ func (w *Writer) start() error {
 	if err != nil {
 		return fmt.Errorf("tables: %s: %w", w.opts.Table, err)
 	}
-	w.file = parquet.NewWriter(w.out,
+	w.file = parquet.NewGenericWriter[any](w.out,
 		parquetSchema(w.opts.Table, w.cols, dictionary),
 		parquet.CreatedBy("shoal", layoutVersion, "parquet-go"),
 		parquet.KeyValueMetadata(keyTable, w.opts.Table),

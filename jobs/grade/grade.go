@@ -179,7 +179,7 @@ func (r *Report) churn(ctx context.Context, o Options, m *publish.Manifest, t *n
 			return err
 		}
 	}
-	sources, err := nightly.Sources(cfg)
+	sources, err := cfg.ScanSources()
 	if err != nil {
 		return err
 	}

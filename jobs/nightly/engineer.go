@@ -6,14 +6,12 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
-	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
 )
@@ -37,46 +35,18 @@ type questions struct {
 func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 	q := &questions{}
 	first := h.firstDay
-	suggested := map[string]targets.Suggestion{}
+	resolver := targets.Resolver{Store: h.store, Census: &h.census, First: first, AsOf: r.asOf, Workers: r.workers}
+	said := map[string]bool{}
 	for _, c := range r.Config.Targets {
-		t := question{Target: targets.Target{Name: c.Name, Gap: int(c.Gap)}}
-		if c.Kind == config.KindPropensity {
-			t.Kind = targets.Propensity
+		target, evidence, err := resolver.Resolve(ctx, c)
+		if err != nil {
+			return nil, err
 		}
-		switch c.Role {
-		case config.RoleAuto:
-			t.Role, t.Any = datasets.Purchase, h.census.Roles[datasets.Purchase] == 0
-		case config.RoleAny:
-			t.Any = true
-		default:
-			role, err := datasets.ParseRole(c.Role)
-			if err != nil {
-				return nil, Usage(fmt.Errorf("target %s: %w", c.Name, err))
-			}
-			t.Role = role
-		}
-		if c.Horizon.Auto {
-			s, known := suggested[t.RoleName()]
-			if !known {
-				var err error
-				if s, err = targets.SuggestHorizon(ctx, h.store, r.asOf, first, t.Role, t.Any, r.workers); err != nil {
-					return nil, err
-				}
-				suggested[t.RoleName()] = s
-				r.warn(models.Warning{Code: "target.horizon_auto", Message: fmt.Sprintf(
-					"horizon of %d days chosen for events of role %s: %s; write it into targets to keep it the same every night", s.Days, t.RoleName(), s.Reason)})
-			}
-			t.Horizon = s.Days
-		} else {
-			t.Horizon = int(c.Horizon.Days)
-		}
-		switch c.ActiveWithin.Mode {
-		case config.WithinDays:
-			t.ActiveWithin = int(c.ActiveWithin.Days)
-		case config.WithinAuto:
-			if t.Kind == targets.Churn {
-				t.ActiveWithin = t.Horizon
-			}
+		t := question{Target: target}
+		if evidence != nil && !said[t.RoleName()] {
+			said[t.RoleName()] = true
+			r.warn(warning("target.horizon_auto", fmt.Sprintf(
+				"horizon of %d days chosen for events of role %s: %s; write it into targets to keep it the same every night", t.Horizon, t.RoleName(), evidence.Reason())))
 		}
 		if !t.Any && h.census.Roles[t.Role] == 0 {
 			t.skip = fmt.Sprintf("the history has no event of role %s", t.Role)
@@ -116,7 +86,7 @@ func eligibleColumn(target string) string { return "eligible." + target }
 // engineer replays every timeline once for all as-of dates: the run's own,
 // each target's snapshots and the value model's holdout.
 func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, error) {
-	families, err := features.Select(FeatureParams(r.Config), r.Config.Features.Families)
+	families, err := features.Select(r.Config.FeatureParams(), r.Config.Features.Families)
 	if err != nil {
 		return nil, Usage(err)
 	}
@@ -197,15 +167,6 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		}
 	}
 	return t, nil
-}
-
-// FeatureParams is the catalogue's shape as configured.
-func FeatureParams(c *config.Config) features.Params {
-	windows := make([]int, len(c.Features.Windows))
-	for i, w := range c.Features.Windows {
-		windows[i] = int(w)
-	}
-	return features.Params{Windows: windows, SessionGap: time.Duration(c.Features.SessionGap)}
 }
 
 // sampler keeps about rows of the customers, the same ones at every date and

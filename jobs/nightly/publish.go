@@ -29,7 +29,7 @@ type input struct {
 // open finds the files, and stops when this very run is published already or
 // could not be published anyway.
 func (r *run) open(ctx context.Context) (*input, error) {
-	sources, err := Sources(r.Config)
+	sources, err := r.Config.ScanSources()
 	if err != nil {
 		return nil, err
 	}

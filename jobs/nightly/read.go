@@ -17,28 +17,6 @@ import (
 	"github.com/shoal-data/shoal/models"
 )
 
-// Sources turns the configuration's sources into the reader's.
-func Sources(c *config.Config) ([]scan.Source, error) {
-	var sources []scan.Source
-	for i := range c.Sources {
-		s := &c.Sources[i]
-		zone, err := s.Location()
-		if err != nil {
-			return nil, Usage(fmt.Errorf("sources[%d].time_zone %q: %w", i, s.TimeZone, err))
-		}
-		unit, err := scan.ParseUnit(s.TimeUnit)
-		if err != nil {
-			return nil, Usage(fmt.Errorf("sources[%d].time_unit: %w", i, err))
-		}
-		role, _ := s.ConstantRole()
-		sources = append(sources, scan.Source{
-			Name: s.Name, Paths: s.Path, Columns: s.Columns, Roles: s.EventRoles(), Role: role,
-			TimeZone: zone, TimeUnit: unit, Currency: s.Currency,
-		})
-	}
-	return sources, nil
-}
-
 // Classify gives the reader's errors the exit code a scheduler should see.
 func Classify(err error) error {
 	var e *scan.Error
@@ -48,10 +26,8 @@ func Classify(err error) error {
 	switch e.Kind {
 	case scan.NoInput:
 		return NoInput(err)
-	case scan.BadData:
+	case scan.BadData, scan.Config: // the files are not as the mapping says: a retry finds the same
 		return BadData(err)
-	case scan.Config:
-		return Usage(err)
 	}
 	return Transient(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"runtime"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/onboard/internal/history"
+	"github.com/shoal-data/shoal/jobs/onboard/internal/prose"
 	"github.com/shoal-data/shoal/jobs/targets"
 )
 
@@ -175,18 +178,18 @@ func Check(ctx context.Context, cfg *config.Config, o CheckOptions) (Report, err
 	if err != nil {
 		return Report{}, err
 	}
-	before := everything
+	before := history.Everything
 	if o.Date != nil {
 		before = timeline.NewAsOf(*o.Date, zone).Instant
 	}
-	in, err := load(ctx, o.FS, sources, loadOptions{zone: zone, workers: o.Workers, before: before, rejectedSample: 0, currency: cfg.Currency, progress: o.Progress})
+	in, err := history.Load(ctx, o.FS, sources, history.Options{Zone: zone, Workers: o.Workers, Before: before, Currency: cfg.Currency, Progress: o.Progress})
 	if err != nil {
 		return Report{}, err
 	}
 	k := &check{cfg: cfg, opts: o, in: in, r: newReport()}
 	k.input()
-	if in.log == nil {
-		k.r.find(SeverityError, "input.empty", "", "", "no row can be used: %s", in.whyEmpty())
+	if in.Log == nil {
+		k.r.find(SeverityError, "input.empty", "", "", "no row can be used: %s", in.WhyEmpty())
 	} else if err := k.events(ctx); err != nil {
 		return Report{}, err
 	}
@@ -205,13 +208,13 @@ func newReport() *Report {
 type check struct {
 	cfg  *config.Config
 	opts CheckOptions
-	in   *input
+	in   *history.Input
 	r    *Report
 }
 
 // input fills what reading alone tells.
 func (k *check) input() {
-	r, rep := k.r, k.in.report
+	r, rep := k.r, k.in.Report
 	r.Rows, r.Accepted, r.Rejected, r.Withheld, r.After = rep.Rows, rep.RowsAccepted, rep.RowsRejected, rep.RowsWithheld, rep.RowsAfter
 	for i := range k.cfg.Sources {
 		r.Sources = append(r.Sources, k.source(i))
@@ -223,27 +226,27 @@ func (k *check) input() {
 	for _, c := range rep.Currencies {
 		r.Currencies = append(r.Currencies, CurrencyReport{c.Currency, c.Count})
 	}
-	if k.in.currencyErr != nil {
-		r.find(SeverityError, "input.currencies", "", "", "%v", k.in.currencyErr)
+	if k.in.CurrencyErr != nil {
+		r.find(SeverityError, "input.currencies", "", "", "%v", k.in.CurrencyErr)
 	}
-	if share, limit := k.in.rejectedShare(), k.cfg.Limits.RejectedShare; share > limit {
+	if share, limit := k.in.RejectedShare(), k.cfg.Limits.RejectedShare; share > limit {
 		r.find(SeverityError, "input.rejected_share", "", "", "%s of the rows are refused (%s), more than limits.rejected_share (%v) allows: correct the mapping or the data, or raise the limit",
-			percent(share), k.in.reasons(), limit)
+			prose.Percent(share), k.in.Reasons(), limit)
 	}
-	for _, w := range k.in.plan.Warnings {
+	for _, w := range k.in.Plan.Warnings {
 		r.find(SeverityWarning, "input.files", "", "", "%s", w)
 	}
 	if rep.PagesWithoutChecksum > 0 {
 		r.find(SeverityWarning, "input.no_checksums", "", "", "%s of %s pages carry no checksum: damage to them can go unnoticed; have the writer turn page checksums on",
-			thousands(int64(rep.PagesWithoutChecksum)), thousands(int64(rep.Pages)))
+			prose.Thousands(int64(rep.PagesWithoutChecksum)), prose.Thousands(int64(rep.Pages)))
 	}
 	k.types()
 }
 
 func (k *check) source(i int) SourceReport {
-	src, rep := &k.cfg.Sources[i], k.in.report
+	src, rep := &k.cfg.Sources[i], k.in.Report
 	s := SourceReport{Name: src.Name, Columns: []ColumnReport{}}
-	for _, f := range k.in.plan.Files {
+	for _, f := range k.in.Plan.Files {
 		if f.Source == src.Name {
 			s.Files++
 			s.Bytes += f.Size
@@ -272,12 +275,12 @@ func (k *check) source(i int) SourceReport {
 				case n.Nulls == n.Rows:
 					k.r.find(SeverityWarning, "column.all_null", src.Name, name, "%s is null in every row: leave %s out of the mapping, or map another column", name, f)
 				case n.Nulls*2 > n.Rows && f == datasets.EventType:
-					k.r.find(SeverityWarning, "column.mostly_null", src.Name, name, "%s is null in %s of the rows, which then only count as activity", name, percent(float64(n.Nulls)/float64(n.Rows)))
+					k.r.find(SeverityWarning, "column.mostly_null", src.Name, name, "%s is null in %s of the rows, which then only count as activity", name, prose.Percent(float64(n.Nulls)/float64(n.Rows)))
 				}
 			}
 		}
 		if c.Rejected > 0 && s.Rows > 0 && float64(c.Rejected)/float64(s.Rows) >= 0.01 {
-			k.r.find(SeverityWarning, "column.rejected", src.Name, name, "%s of the source's rows (%s) are refused for their %s", percent(float64(c.Rejected)/float64(s.Rows)), thousands(c.Rejected), f)
+			k.r.find(SeverityWarning, "column.rejected", src.Name, name, "%s of the source's rows (%s) are refused for their %s", prose.Percent(float64(c.Rejected)/float64(s.Rows)), prose.Thousands(c.Rejected), f)
 		}
 		s.Columns = append(s.Columns, c)
 	}
@@ -288,7 +291,7 @@ func (k *check) source(i int) SourceReport {
 func (k *check) types() {
 	seen := map[[2]string]bool{}
 	unmapped := int64(0)
-	for _, t := range k.in.report.Types {
+	for _, t := range k.in.Report.Types {
 		seen[[2]string{t.Source, t.Type}] = true
 		if t.Role == datasets.Other && !t.Null {
 			k.r.Unmapped = append(k.r.Unmapped, TypeReport{t.Source, t.Type, t.Count})
@@ -296,13 +299,13 @@ func (k *check) types() {
 		}
 	}
 	slices.SortStableFunc(k.r.Unmapped, func(a, b TypeReport) int { return int(min(max(b.Count-a.Count, -1), 1)) })
-	if k.in.report.RowsAccepted > 0 && float64(unmapped) > 0.2*float64(k.in.report.RowsAccepted) {
+	if k.in.Report.RowsAccepted > 0 && float64(unmapped) > 0.2*float64(k.in.Report.RowsAccepted) {
 		k.r.find(SeverityWarning, "types.unmapped", "", "", "%s of the rows have an event type without a role (most frequent: %s); list it under roles if it means something",
-			percent(float64(unmapped)/float64(k.in.report.RowsAccepted)), k.r.Unmapped[0].Type)
+			prose.Percent(float64(unmapped)/float64(k.in.Report.RowsAccepted)), k.r.Unmapped[0].Type)
 	}
 	for i := range k.cfg.Sources {
 		s := &k.cfg.Sources[i]
-		for _, role := range sortedRoles(s.Roles) {
+		for _, role := range slices.Sorted(maps.Keys(s.Roles)) {
 			for _, typ := range s.Roles[role] {
 				if !seen[[2]string{s.Name, typ}] {
 					k.r.find(SeverityWarning, "types.absent", s.Name, s.Columns[datasets.EventType], "no usable row has the event type %q, which is listed under %s: check its spelling", typ, role)
@@ -346,27 +349,27 @@ type survey struct {
 
 func (k *check) events(ctx context.Context) error {
 	r := k.r
-	census, store, err := k.in.census(ctx, k.dedupe(), k.opts.Workers)
+	census, store, err := k.in.Census(ctx, k.dedupe(), k.opts.Workers)
 	if err != nil {
 		return err
 	}
-	exact, _, err := k.in.census(ctx, timeline.DedupeExact, k.opts.Workers)
+	exact, _, err := k.in.Census(ctx, timeline.DedupeExact, k.opts.Workers)
 	if err != nil {
 		return err
 	}
 	r.Customers, r.Events, r.Duplicates, r.ExactDuplicates = census.Customers, census.Events, census.Duplicates, exact.Duplicates
 	if k.hasEventID() {
-		byID, _, err := k.in.census(ctx, timeline.DedupeEventID, k.opts.Workers)
+		byID, _, err := k.in.Census(ctx, timeline.DedupeEventID, k.opts.Workers)
 		if err != nil {
 			return err
 		}
 		r.SameEventID = byID.Duplicates
 	}
-	first, last := lastDay(census.First, k.in.zone), lastDay(census.Last, k.in.zone)
+	first, last := history.LastDay(census.First, k.in.Zone), history.LastDay(census.Last, k.in.Zone)
 	r.First, r.Last, r.Days = first.String(), last.String(), int(last.Today-first.Today)+1
 	end := last
 	if k.opts.Date != nil {
-		end = timeline.NewAsOf(*k.opts.Date, k.in.zone)
+		end = timeline.NewAsOf(*k.opts.Date, k.in.Zone)
 	}
 	r.Date = end.String()
 
@@ -462,34 +465,34 @@ func (k *check) judge(s survey, census *timeline.Census) {
 		warn("time.old", "the first event is of %s: zero or default times read as 1970 and before; check the time column and time_unit", r.First)
 	}
 	if share := float64(s.atMidnight) / events; share > 0.95 {
-		warn("time.whole_days", "%s of the events are at midnight UTC: the times are dates, so features of hours and sessions say little", percent(share))
+		warn("time.whole_days", "%s of the events are at midnight UTC: the times are dates, so features of hours and sessions say little", prose.Percent(share))
 	}
 	// At fewer than 20 events a day a silent day may be chance.
 	if r.Silent > 0 && events > 20*float64(r.Days) {
-		warn("time.silent_days", "no event falls on %s of the %d days (%s): partitions may be missing", plural(r.Silent, "day"), r.Days, silentRanges(s.days))
+		warn("time.silent_days", "no event falls on %s of the %d days (%s): partitions may be missing", prose.Plural(r.Silent, "day"), r.Days, silentRanges(s.days))
 	}
 	if share := float64(s.oneDay) / customers; share > 0.95 {
-		warn("customers.one_day", "%s of the customers are active on one day only: is the customer id that of a person rather than of a visit?", percent(share))
+		warn("customers.one_day", "%s of the customers are active on one day only: is the customer id that of a person rather than of a visit?", prose.Percent(share))
 	}
 	if share := float64(s.busiest) / events; share > 0.2 && census.Customers > 20 {
-		warn("customers.busiest", "one customer has %s of all events: a shared or placeholder id should be null", percent(share))
+		warn("customers.busiest", "one customer has %s of all events: a shared or placeholder id should be null", prose.Percent(share))
 	}
 	if dropped := float64(census.Duplicates) / float64(census.Duplicates+census.Events); dropped > 0.2 {
-		warn("duplicates.many", "dedupe drops %s of the events: does the event id identify events?", percent(dropped))
+		warn("duplicates.many", "dedupe drops %s of the events: does the event id identify events?", prose.Percent(dropped))
 	}
 	if r.ExactDuplicates > 0 && census.Duplicates < r.ExactDuplicates {
-		warn("duplicates.kept", "%s rows repeat another in every mapped field and are kept; if they are not events of their own, set dedupe to exact", thousands(r.ExactDuplicates-census.Duplicates))
+		warn("duplicates.kept", "%s rows repeat another in every mapped field and are kept; if they are not events of their own, set dedupe to exact", prose.Thousands(r.ExactDuplicates-census.Duplicates))
 	}
 	if purchases > 0 && s.noAmount == purchases {
 		warn("amount.none", "no purchase has an amount: spend and value cannot be told; map columns.amount if there is one")
 	} else if share := float64(s.noAmount) / float64(purchases); share > 0.05 {
-		warn("amount.missing", "%s of the purchases have no amount: spend and value are understated", percent(share))
+		warn("amount.missing", "%s of the purchases have no amount: spend and value are understated", prose.Percent(share))
 	}
 	if s.negative > 0 {
-		warn("amount.negative", "%s purchases have a negative amount; if they are returns, give them an event type listed under roles.return", thousands(s.negative))
+		warn("amount.negative", "%s purchases have a negative amount; if they are returns, give them an event type listed under roles.return", prose.Thousands(s.negative))
 	}
 	if s.afterCancel > 0 && float64(s.afterCancel) > 0.2*float64(s.cancelled) {
-		warn("cancel.activity", "%s of %s customers go on being active on days after their last cancellation: do not trust it as a label", thousands(s.afterCancel), thousands(s.cancelled))
+		warn("cancel.activity", "%s of %s customers go on being active on days after their last cancellation: do not trust it as a label", prose.Thousands(s.afterCancel), prose.Thousands(s.cancelled))
 	}
 }
 
@@ -561,35 +564,11 @@ func (k *check) roles(census *timeline.Census) {
 // targets says of each target whether history and outcomes suffice, resolving
 // it the way a run does.
 func (k *check) targets(ctx context.Context, store *timeline.Store, census *timeline.Census, first, end timeline.AsOf) error {
+	resolver := targets.Resolver{Store: store, Census: census, First: first.Today, AsOf: end, Workers: k.opts.Workers}
 	for _, c := range k.cfg.Targets {
-		t := targets.Target{Name: c.Name, Gap: int(c.Gap), Horizon: int(c.Horizon.Days)}
-		if c.Kind == config.KindPropensity {
-			t.Kind = targets.Propensity
-		}
-		switch c.Role {
-		case config.RoleAny:
-			t.Any = true
-		case config.RoleAuto:
-			t.Role, t.Any = datasets.Purchase, census.Roles[datasets.Purchase] == 0
-		default:
-			role, err := datasets.ParseRole(c.Role)
-			if err != nil {
-				return fmt.Errorf("onboard: target %s: %w", c.Name, err)
-			}
-			t.Role = role
-		}
-		if c.Horizon.Auto {
-			s, err := targets.SuggestHorizon(ctx, store, end, first.Today, t.Role, t.Any, k.opts.Workers)
-			if err != nil {
-				return err
-			}
-			t.Horizon = s.Days
-		}
-		switch {
-		case c.ActiveWithin.Mode == config.WithinDays:
-			t.ActiveWithin = int(c.ActiveWithin.Days)
-		case c.ActiveWithin.Mode == config.WithinAuto && t.Kind == targets.Churn:
-			t.ActiveWithin = t.Horizon
+		t, _, err := resolver.Resolve(ctx, c)
+		if err != nil {
+			return fmt.Errorf("onboard: %w", err)
 		}
 		r, err := k.target(ctx, store, census, t, first, end)
 		if err != nil {
@@ -601,7 +580,7 @@ func (k *check) targets(ctx context.Context, store *timeline.Store, census *time
 }
 
 func (k *check) target(ctx context.Context, store *timeline.Store, census *timeline.Census, t targets.Target, first, end timeline.AsOf) (TargetReport, error) {
-	zone := k.in.zone
+	zone := k.in.Zone
 	tr := TargetReport{
 		Name: t.Name, Kind: t.Kind.String(), Role: t.RoleName(), Gap: t.Gap, Horizon: t.Horizon, Days: int(end.Today-first.Today) + 1,
 	}
@@ -660,9 +639,9 @@ func (k *check) target(ctx context.Context, store *timeline.Store, census *timel
 		warn("target.no_events", "no event plays the role %s", t.Role)
 	case tr.Snapshots > 0 && !tr.Able:
 		warn("target.outcomes", "%s training customers over %s have the outcome and %s have not; models.min_positives asks for %d of each",
-			thousands(tr.TrainingPositives), plural(tr.Snapshots, "snapshot"), thousands(negatives), least)
+			prose.Thousands(tr.TrainingPositives), prose.Plural(tr.Snapshots, "snapshot"), prose.Thousands(negatives), least)
 	case tr.Able && (tr.Positives == 0 || tr.Positives == tr.Eligible):
-		warn("target.test", "all %s customers eligible on %s have the same outcome: the model cannot be tested", thousands(tr.Eligible), tr.Snapshot)
+		warn("target.test", "all %s customers eligible on %s have the same outcome: the model cannot be tested", prose.Thousands(tr.Eligible), tr.Snapshot)
 	}
 	return tr, nil
 }

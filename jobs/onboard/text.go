@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/shoal-data/shoal/jobs/onboard/internal/prose"
 )
 
 // String is the report for a person to read.
@@ -19,7 +21,7 @@ func (r *Report) String() string {
 		if of == 0 {
 			return "-"
 		}
-		return percent(float64(n) / float64(of))
+		return prose.Percent(float64(n) / float64(of))
 	}
 
 	verdict := "A run can use this input."
@@ -37,30 +39,30 @@ func (r *Report) String() string {
 
 	line("\nInput")
 	table(func(cell func(...string)) {
-		cell("rows", thousands(r.Rows))
-		cell("accepted", thousands(r.Accepted), share(r.Accepted, r.Rows))
-		cell("refused", thousands(r.Rejected), share(r.Rejected, r.Rows))
+		cell("rows", prose.Thousands(r.Rows))
+		cell("accepted", prose.Thousands(r.Accepted), share(r.Accepted, r.Rows))
+		cell("refused", prose.Thousands(r.Rejected), share(r.Rejected, r.Rows))
 		if r.Withheld > 0 {
-			cell("consent withheld", thousands(r.Withheld), share(r.Withheld, r.Rows))
+			cell("consent withheld", prose.Thousands(r.Withheld), share(r.Withheld, r.Rows))
 		}
 		if r.After > 0 {
-			cell("after "+r.Date, thousands(r.After), share(r.After, r.Rows))
+			cell("after "+r.Date, prose.Thousands(r.After), share(r.After, r.Rows))
 		}
-		cell("duplicates dropped", thousands(r.Duplicates))
-		cell("customers", thousands(r.Customers))
+		cell("duplicates dropped", prose.Thousands(r.Duplicates))
+		cell("customers", prose.Thousands(r.Customers))
 		if r.First != "" {
-			cell("range", fmt.Sprintf("%s to %s", r.First, r.Last), plural(r.Days, "day"))
+			cell("range", fmt.Sprintf("%s to %s", r.First, r.Last), prose.Plural(r.Days, "day"))
 		}
 		for _, c := range r.Currencies {
-			cell("amounts in "+c.Currency, thousands(c.Count))
+			cell("amounts in "+c.Currency, prose.Thousands(c.Count))
 		}
 	})
 	for _, s := range r.Sources {
-		line("\nSource %s: %s, %s rows", s.Name, plural(s.Files, "file"), thousands(s.Rows))
+		line("\nSource %s: %s, %s rows", s.Name, prose.Plural(s.Files, "file"), prose.Thousands(s.Rows))
 		table(func(cell func(...string)) {
 			cell("field", "column", "null", "refused")
 			for _, c := range s.Columns {
-				cell(c.Field, c.Column, thousands(c.Nulls), thousands(c.Rejected))
+				cell(c.Field, c.Column, prose.Thousands(c.Nulls), prose.Thousands(c.Rejected))
 			}
 		})
 	}
@@ -69,7 +71,7 @@ func (r *Report) String() string {
 		table(func(cell func(...string)) {
 			cell("reason", "column", "rows", "first")
 			for _, j := range r.Rejects {
-				cell(j.Reason, j.Column, thousands(j.Count), j.First)
+				cell(j.Reason, j.Column, prose.Thousands(j.Count), j.First)
 			}
 		})
 	}
@@ -77,7 +79,7 @@ func (r *Report) String() string {
 	table(func(cell func(...string)) {
 		for _, role := range r.Roles {
 			if role.Events > 0 {
-				cell(role.Role, thousands(role.Events))
+				cell(role.Role, prose.Thousands(role.Events))
 			}
 		}
 	})
@@ -92,7 +94,7 @@ func (r *Report) String() string {
 	}
 	if len(silent) > 0 {
 		line("  no events: %s", strings.Join(silent, ", "))
-		line("  so %s of those roles alone stay empty", plural(empty, "feature"))
+		line("  so %s of those roles alone stay empty", prose.Plural(empty, "feature"))
 	}
 	for _, role := range r.Roles {
 		if len(role.Targets) > 0 {
@@ -107,7 +109,7 @@ func (r *Report) String() string {
 					cell(fmt.Sprintf("and %d more", len(r.Unmapped)-20))
 					break
 				}
-				cell(t.Type, thousands(t.Count), t.Source)
+				cell(t.Type, prose.Thousands(t.Count), t.Source)
 			}
 		})
 	}
@@ -121,7 +123,7 @@ func (r *Report) String() string {
 					able = "yes"
 				}
 				cell(t.Name, t.Kind, t.Role, fmt.Sprintf("%dd", t.Horizon), fmt.Sprintf("%dd", t.Days),
-					fmt.Sprint(t.Snapshots), thousands(t.TrainingRows), share(t.TrainingPositives, t.TrainingRows), thousands(t.Eligible), share(t.Positives, t.Eligible), able)
+					fmt.Sprint(t.Snapshots), prose.Thousands(t.TrainingRows), share(t.TrainingPositives, t.TrainingRows), prose.Thousands(t.Eligible), share(t.Positives, t.Eligible), able)
 			}
 		})
 	}

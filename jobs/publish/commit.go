@@ -128,7 +128,7 @@ func (s *Staging) place(ctx context.Context, name string) error {
 // swap publishes: it makes the pointer name this run. Runs of other dates swap
 // the same pointer, so they take turns.
 func (s *Staging) swap(ctx context.Context, entry Current) error {
-	turn := &lease{fsys: s.fsys, out: s.opts.Out, name: "current", ttl: pointerLease, now: s.opts.Now}
+	turn := s.turn()
 	if err := turn.await(ctx, s.opts.RunID); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *Staging) swap(ctx context.Context, entry Current) error {
 func (l *lease) await(ctx context.Context, run string) error {
 	const pause = 20 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
-		expired, err := l.acquire(ctx, run, nil)
+		expired, err := l.acquire(ctx, run, "")
 		if err == nil {
 			for _, n := range expired {
 				err = errors.Join(err, output("removing", n.file, l.fsys.RemoveAll(ctx, n.file)))
@@ -222,7 +222,7 @@ func (s *Staging) Abort() error {
 	var faults []error
 	// Whoever took the date over has removed what was placed, and may have put a
 	// run of the same id there.
-	if !s.published && len(s.placed) > 0 && !errors.Is(s.lease.renew(ctx), ErrLeaseLost) {
+	if !s.published && len(s.placed) > 0 && !errors.Is(s.lease.held(ctx), ErrLeaseLost) {
 		for _, dir := range slices.Backward(s.placed) { // the manifest first
 			faults = append(faults, s.remove(ctx, dir))
 		}

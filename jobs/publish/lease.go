@@ -32,6 +32,7 @@ type lease struct {
 	mu   sync.Mutex
 	note leaseNote
 	data []byte // of the lease file, to know it again
+	old  []int  // epochs of this lease whose files could not be removed
 	lost bool
 }
 
@@ -87,7 +88,7 @@ func (l *lease) list(ctx context.Context) ([]leaseNote, error) {
 
 // acquire takes the lease and returns the expired ones that it replaces, for
 // the caller to clear up after and then remove.
-func (l *lease) acquire(ctx context.Context, run string, staging func(epoch int) string) (expired []leaseNote, err error) {
+func (l *lease) acquire(ctx context.Context, run, staging string) (expired []leaseNote, err error) {
 	before, err := l.list(ctx)
 	if err != nil {
 		return nil, err
@@ -99,11 +100,8 @@ func (l *lease) acquire(ctx context.Context, run string, staging func(epoch int)
 		}
 		epoch = n.Epoch + 1
 	}
-	l.note = leaseNote{Run: run, Epoch: epoch, PID: os.Getpid()}
+	l.note = leaseNote{Run: run, Staging: staging, Epoch: epoch, PID: os.Getpid()}
 	l.note.Host, _ = os.Hostname() // said to people, not relied on
-	if staging != nil {
-		l.note.Staging = staging(epoch)
-	}
 	if err := l.write(ctx, epoch); err != nil {
 		return nil, err
 	}
@@ -178,16 +176,22 @@ func (l *lease) renew(ctx context.Context) error {
 		return errors.Join(l.check(ctx, note.Epoch, data), err)
 	}
 	// Only he holds the new epoch who held the old one when he created it.
-	err := l.check(ctx, note.Epoch, data)
-	if err == nil {
-		old := l.path(note.Epoch)
-		err = output("removing", old, l.fsys.RemoveAll(ctx, old))
-	}
-	if err != nil {
+	if err := l.check(ctx, note.Epoch, data); err != nil {
 		err = errors.Join(err, l.fsys.RemoveAll(context.WithoutCancel(ctx), l.path(l.note.Epoch)))
 		l.note, l.data = note, data
+		return err
 	}
-	return err
+	if l.fsys.RemoveAll(ctx, l.path(note.Epoch)) != nil {
+		l.old = append(l.old, note.Epoch) // it does no harm while the new one is there
+	}
+	return nil
+}
+
+// held returns ErrLeaseLost when the lease is another's.
+func (l *lease) held(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.check(ctx, l.note.Epoch, l.data)
 }
 
 // release gives the lease up; one that is lost is another's already.
@@ -201,7 +205,11 @@ func (l *lease) release(ctx context.Context) error {
 		return err
 	}
 	l.lost = true
-	return output("removing", l.path(l.note.Epoch), l.fsys.RemoveAll(ctx, l.path(l.note.Epoch)))
+	var faults []error
+	for _, epoch := range append(l.old, l.note.Epoch) { // the one that is held last
+		faults = append(faults, output("removing", l.path(epoch), l.fsys.RemoveAll(ctx, l.path(epoch))))
+	}
+	return errors.Join(faults...)
 }
 
 // keep renews the lease in the background until stop is called. When that

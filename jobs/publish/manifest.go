@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"time"
 
 	"github.com/shoal-data/shoal/datasets/storage"
@@ -322,8 +320,4 @@ func verifyFile(ctx context.Context, fsys storage.FS, out string, f File, readDa
 		return fmt.Sprintf("has SHA-256 %s, was written with %s", got, f.SHA256), nil
 	}
 	return "", nil
-}
-
-func sortTables(ts []Table) {
-	slices.SortFunc(ts, func(a, b Table) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -155,13 +155,13 @@ func Begin(ctx context.Context, fsys storage.FS, opts Options) (_ *Staging, err 
 		return nil, errors.Join(err, s.removeMade(context.WithoutCancel(ctx)))
 	}
 	s.lease = &lease{fsys: fsys, out: opts.Out, name: "ds=" + opts.Date, ttl: opts.Lease, now: opts.Now}
-	crashed, err := s.lease.acquire(ctx, opts.RunID, func(epoch int) string {
-		return fmt.Sprintf(".staging-%s.%d", opts.RunID, epoch)
-	})
+	// The time keeps a run apart from one of its own id that stood still.
+	staging := fmt.Sprintf(".staging-%s-%s.%d", opts.Date, opts.RunID, s.started.UnixMilli())
+	s.dir = join(opts.Out, staging)
+	crashed, err := s.lease.acquire(ctx, opts.RunID, staging)
 	if err != nil {
 		return nil, errors.Join(err, s.removeMade(context.WithoutCancel(ctx)))
 	}
-	s.dir = join(opts.Out, s.lease.note.Staging)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Abort())
@@ -255,12 +255,28 @@ func (s *Staging) recover(ctx context.Context, crashed []leaseNote) error {
 			return err
 		}
 	}
-	for _, n := range crashed {
+	if len(crashed) == 0 {
+		return nil
+	}
+	// Such a run may have died while it swapped the pointer.
+	turns, err := s.turn().list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range append(turns, crashed...) { // the date's last: they say what is left to do
+		if n.Expires.After(s.opts.Now()) {
+			continue
+		}
 		if err := s.remove(ctx, n.file); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// turn is the lease on the pointer.
+func (s *Staging) turn() *lease {
+	return &lease{fsys: s.fsys, out: s.opts.Out, name: "current", ttl: pointerLease, now: s.opts.Now}
 }
 
 // runOf is the run id of a file <…>/run=<id>/<name>.

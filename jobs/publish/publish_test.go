@@ -286,6 +286,7 @@ func contents(t testing.TB, m *storagetest.Mem) map[string]string {
 // base is an output with one run of the date and one of another, or nothing.
 func base(t testing.TB, empty bool) *storagetest.Mem {
 	m := storagetest.NewMem()
+	m.Now = at(start)
 	if !empty {
 		other := options("x")
 		other.Date = "2026-02-28"
@@ -398,6 +399,34 @@ func TestLostAnswerSweep(t *testing.T) {
 	}
 }
 
+// The answer to the swap is lost, and then the pointer cannot be read: nobody
+// knows whether the run is published, so nothing of it may be removed.
+func TestUnknownOutcome(t *testing.T) {
+	probe := storagetest.NewFaulty(base(t, false), storagetest.Plan{})
+	must(t, run(t.Context(), probe, options("new"), 2))
+	swap := 1 + slices.IndexFunc(probe.Trace(), func(op string) bool {
+		return strings.HasPrefix(op, "rename ") && strings.HasSuffix(op, "→ "+out+"/current.json")
+	})
+	for took, want := range map[bool]int{true: 2, false: 1} {
+		m := base(t, false)
+		f := storagetest.NewFaulty(m, storagetest.Plan{At: swap, Also: 1, Err: syscall.EIO, After: took})
+		err := run(t.Context(), f, options("new"), 2)
+		if !publish.Transient(err) {
+			t.Errorf("took=%t: %v", took, err)
+		}
+		contains(t, err, "unknown whether run new is published")
+		if seed, err := current(m); seed != want || err != nil {
+			t.Errorf("took=%t: readers see run %d, %v", took, seed, err)
+		}
+		if err := rerun(m); took && !errors.Is(err, publish.ErrPublished) || !took && err != nil {
+			t.Errorf("took=%t: the next run: %v", took, err)
+		}
+		if seed, err := current(m); seed != 2 || err != nil {
+			t.Errorf("took=%t: after the next run readers see run %d, %v", took, seed, err)
+		}
+	}
+}
+
 // TestCrashSweep kills the process at each operation, keeps what a power
 // failure would keep, and runs again.
 func TestCrashSweep(t *testing.T) {
@@ -411,7 +440,7 @@ func TestCrashSweep(t *testing.T) {
 				killed := base(t, empty)
 				f := storagetest.NewFaulty(killed, storagetest.Plan{At: i, Err: syscall.EIO, Kill: true, After: after})
 				runErr := run(context.Background(), f, options("new"), 2)
-				for k, keep := range []float64{1, 0, 0.5, 0.5} {
+				for k, keep := range []float64{0, 0.5, 0.5, 1} { // 1 last: it runs in the tree itself
 					m := killed
 					if keep < 1 { // all kept: the process died, the machine did not
 						m = killed.Crash(keep, rand.New(rand.NewPCG(uint64(i), uint64(k))))
@@ -712,7 +741,7 @@ func TestVerify(t *testing.T) {
 func TestRollOver(t *testing.T) {
 	m := storagetest.NewMem()
 	o := options("a")
-	o.FileSize = 300_000
+	o.FileSize = 100_000
 	write := func(run string, rows int64) *publish.Table {
 		t.Helper()
 		o.RunID = run
@@ -844,22 +873,30 @@ func TestTakeOver(t *testing.T) {
 // Taken over by a third writer that begins when nobody holds the lease, so that
 // epochs begin again: the stalled run sees a lease of its own epoch.
 func TestTakeOverTwice(t *testing.T) {
-	m := storagetest.NewMem()
-	stalled, err := publish.Begin(t.Context(), m, options("a"))
-	must(t, err)
-	later := options("b")
-	later.Now = at(start.Add(3 * time.Minute))
-	must(t, run(t.Context(), m, later, 2))
-	later.RunID = "c"
-	third, err := publish.Begin(t.Context(), m, later)
-	must(t, err)
-	if err := stalled.Commit(t.Context(), manifest(1)); err == nil {
-		t.Error("the stalled run was published")
-	}
-	must(t, third.Commit(t.Context(), manifest(3)))
-	p, err := publish.ReadPointer(t.Context(), m, out)
-	if err != nil || p.Dates[date].Run != "c" {
-		t.Errorf("pointer is %+v, %v", p, err)
+	for _, id := range []string{"a", "c"} {
+		m := storagetest.NewMem()
+		stalled, err := publish.Begin(t.Context(), m, options("a"))
+		must(t, err)
+		tw, err := stalled.Table("segments", segmentSchema)
+		must(t, err)
+		must(t, tw.Write(segments(1)))
+		later := options("b")
+		later.Now = at(start.Add(3 * time.Minute))
+		must(t, run(t.Context(), m, later, 2))
+		later.RunID = id
+		third, err := publish.Begin(t.Context(), m, later)
+		must(t, err)
+		_, err = third.Table("segments", segmentSchema)
+		must(t, err)
+		if err := stalled.Commit(t.Context(), manifest(1)); err == nil {
+			t.Error("the stalled run was published")
+		}
+		r := manifest(3)
+		must(t, third.Commit(t.Context(), r))
+		problems, err := publish.Verify(t.Context(), m, out, r, true)
+		if p, _ := publish.ReadPointer(t.Context(), m, out); err != nil || len(problems) > 0 || p.Dates[date].Run != id {
+			t.Errorf("pointer is %+v, %v %v", p, problems, err)
+		}
 	}
 }
 

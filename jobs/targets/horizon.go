@@ -3,131 +3,221 @@ package targets
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/models/survival"
 )
 
-// horizons are the lengths a horizon is rounded up to, in days: round numbers
-// that do not change from night to night.
-var horizons = []int{1, 3, 7, 14, 30, 60, 90, 120, 180, 270, 365}
-
-// returnShare is the share of gaps after which a customer who has not come
-// back is called lapsed: the 80th percentile, as churn definitions without a
-// contract commonly have it.
-const returnShare = 0.8
-
-// A Suggestion is a horizon derived from how long customers take to come back.
-type Suggestion struct {
-	Days int
-	// Reason says in one sentence what the horizon rests on.
-	Reason string
-	// Gaps between days with such an event, and how many of them are still open
-	// on the as-of date (censored).
-	Gaps, Open int64
-	// Quantile is the Kaplan-Meier estimate of the time by which 80% of the
-	// customers come back, in days; Reached is false when so many never do.
-	Quantile float64
-	Reached  bool
+// Gaps counts the days between a customer's active days, over all customers.
+type Gaps struct {
+	Closed    map[int]int64 // gap in days, ≥ 1 → how many ended with another active day
+	Open      map[int]int64 // days from the last active day to the end of the data → customers
+	Customers int64         // with at least one active day
 }
 
-// SuggestHorizon estimates how long a customer takes to come back, from the
-// gaps between days with an event of the role (of any role when any is set).
-// A gap that is still open on the as-of date counts as censored: leaving it
-// out would make the horizon too short. The suggestion never exceeds a third of
-// the history, which a training and a test snapshot need.
-func SuggestHorizon(ctx context.Context, store *timeline.Store, asOf timeline.AsOf, first int32, role datasets.Role, any bool, workers int) (Suggestion, error) {
-	type tally struct{ closed, open map[int32]float64 }
-	tallies := make([]tally, workers)
-	for w := range tallies {
-		tallies[w] = tally{map[int32]float64{}, map[int32]float64{}}
+func newGaps() Gaps { return Gaps{Closed: map[int]int64{}, Open: map[int]int64{}} }
+
+func (g *Gaps) add(other Gaps) {
+	for d, n := range other.Closed {
+		g.Closed[d] += n
+	}
+	for d, n := range other.Open {
+		g.Open[d] += n
+	}
+	g.Customers += other.Customers
+}
+
+// ClosedTotal is the number of closed gaps.
+func (g *Gaps) ClosedTotal() int64 {
+	n := int64(0)
+	for _, c := range g.Closed {
+		n += c
+	}
+	return n
+}
+
+// A Behaviour is the events of a role, or those of any role.
+type Behaviour struct {
+	Any  bool
+	Role datasets.Role // not looked at when Any
+}
+
+func (b Behaviour) String() string {
+	if b.Any {
+		return "any"
+	}
+	return b.Role.String()
+}
+
+// gaps counts the behaviour's gaps in one history.
+func (b Behaviour) gaps(g *Gaps, h *timeline.History) {
+	if b.Any {
+		count(g, len(h.Day), func(i int) int32 { return h.Day[i] }, h.AsOf.Today)
+		return
+	}
+	at := h.Positions(b.Role)
+	count(g, len(at), func(i int) int32 { return h.Day[at[i]] }, h.AsOf.Today)
+}
+
+// Thin reports whether there are too few closed gaps to go by: hardly anybody
+// comes back.
+func (g *Gaps) Thin() bool { return g.ClosedTotal() < max(minGaps, g.Customers/100) }
+
+// CollectGaps counts, for each behaviour, the gaps between a customer's days
+// with it, up to the end of the data.
+func CollectGaps(ctx context.Context, store *timeline.Store, end timeline.AsOf, workers int, behaviours []Behaviour) ([]Gaps, error) {
+	parts := make([][]Gaps, workers)
+	total := make([]Gaps, len(behaviours))
+	for i := range total {
+		total[i] = newGaps()
+		for w := range parts {
+			parts[w] = append(parts[w], newGaps())
+		}
 	}
 	err := store.Replay(ctx, workers, func(w, _ int, t *timeline.Timeline) error {
-		h, ok := t.Before(asOf)
-		if !ok {
-			return nil
-		}
-		last, seen := int32(0), false
-		step := func(day int32) {
-			if seen && day != last {
-				tallies[w].closed[day-last]++
+		if h, ok := t.Before(end); ok {
+			for i, b := range behaviours {
+				b.gaps(&parts[w][i], &h)
 			}
-			last, seen = day, true
-		}
-		if any {
-			for _, day := range h.Day {
-				step(day)
-			}
-		} else {
-			for _, i := range h.Positions(role) {
-				step(h.Day[i])
-			}
-		}
-		if seen {
-			tallies[w].open[asOf.Today-last]++
 		}
 		return nil
 	}, nil)
-	if err != nil {
-		return Suggestion{}, err
+	for _, p := range parts {
+		for i := range p {
+			total[i].add(p[i])
+		}
 	}
-	var s Suggestion
+	return total, err
+}
+
+func count(g *Gaps, n int, day func(int) int32, today int32) {
+	if n == 0 {
+		return
+	}
+	last := day(0)
+	for i := 1; i < n; i++ {
+		if d := day(i); d != last {
+			g.Closed[int(d-last)]++
+			last = d
+		}
+	}
+	g.Open[int(today-last)]++
+	g.Customers++
+}
+
+// A Horizon is a churn window with the evidence for it.
+type Horizon struct {
+	Days int // suggested, ≥ 1
+	// Quantile is the time in days by which a share of 0.8 of gaps has closed,
+	// open gaps counted as censored; NaN when fewer ever close.
+	Quantile float64
+	// ClosedQuantile is the same share of the closed gaps alone, in days; NaN
+	// without any. It is biased short.
+	ClosedQuantile float64
+	Closed, Open   int64   // gaps behind the figures
+	ComeBack       float64 // of gaps longer than Days, the share that closes within Days more; NaN when none is as long or the data are too short to tell
+	Longest        int     // days: what the length of the data allows
+	Thin           bool    // too few closed gaps to go by: Days is a convention
+}
+
+// Reason says in one sentence what the horizon rests on.
+func (h Horizon) Reason() string {
+	gaps := fmt.Sprintf("%d gaps between a customer's days with such an event, %d of them still open", h.Closed+h.Open, h.Open)
+	var why string
+	switch {
+	case h.Thin:
+		why = fmt.Sprintf("hardly anybody comes back (%s), so it is a convention", gaps)
+	case math.IsNaN(h.Quantile):
+		why = fmt.Sprintf("fewer than 80%% ever come back; of those who do, 80%% have within %.0f days (%s)", h.ClosedQuantile, gaps)
+	default:
+		why = fmt.Sprintf("80%% come back within %.0f days (Kaplan-Meier over %s)", h.Quantile, gaps)
+	}
+	if float64(h.Days) < h.Quantile || float64(h.Days) < h.ClosedQuantile {
+		why += fmt.Sprintf("; at most %d days fit three times into the history", h.Longest)
+	}
+	return why
+}
+
+// horizonShare is the share of gaps that should have closed within the churn
+// window: vendors' practice (statlas documentation), here on the Kaplan–Meier
+// curve, since closed gaps alone are biased short.
+const horizonShare = 0.8
+
+// minGaps is the number of closed gaps below which their distribution says
+// little, the standard error of a share of 0.8 being above 0.07 then. Fewer
+// than one gap to a hundred customers says little either.
+const minGaps = 30
+
+// horizonGrid is what suggestions are rounded to, in days.
+var horizonGrid = []int{7, 14, 30, 60, 90, 120, 180, 365}
+
+// SuggestHorizon derives a churn window from gaps seen over span days. At most
+// a third of the span is suggested, since training needs a window of history,
+// one of outcomes to learn from and one to test on.
+func SuggestHorizon(g Gaps, span int) (Horizon, error) {
+	h := Horizon{Quantile: math.NaN(), ClosedQuantile: math.NaN(), ComeBack: math.NaN(), Longest: max(1, (span-1)/3)}
 	var durations, weights []float64
 	var observed []bool
-	for _, t := range tallies {
-		for gap, n := range t.closed {
-			durations, observed, weights = append(durations, float64(gap)), append(observed, true), append(weights, n)
-			s.Gaps += int64(n)
+	add := func(m map[int]int64, seen bool) (total int64) {
+		days := make([]int, 0, len(m))
+		for d := range m {
+			days = append(days, d)
 		}
-		for gap, n := range t.open {
-			durations, observed, weights = append(durations, float64(gap)), append(observed, false), append(weights, n)
-			s.Gaps += int64(n)
-			s.Open += int64(n)
+		slices.Sort(days)
+		for _, d := range days {
+			durations, weights, observed = append(durations, float64(d)), append(weights, float64(m[d])), append(observed, seen)
+			total += m[d]
 		}
+		return total
 	}
-	longest := max(1, int(asOf.Today-first+1)/3)
-	what := "days with a " + role.String()
-	if any {
-		what = "active days"
+	h.Closed = add(g.Closed, true)
+	closedOnly := len(durations)
+	h.Open = add(g.Open, false)
+
+	if g.Thin() {
+		h.Thin = true
+		h.Days = roundHorizon(30, h.Longest)
+		return h, nil
 	}
-	if s.Gaps > s.Open {
-		curve, err := survival.KaplanMeier(durations, observed, weights)
-		if err != nil {
-			return Suggestion{}, fmt.Errorf("targets: %w", err)
-		}
-		s.Quantile, s.Reached = curve.Quantile(returnShare)
+	curve, err := survival.KaplanMeier(durations, observed, weights)
+	if err != nil {
+		return h, fmt.Errorf("targets: horizon: %w", err)
 	}
-	switch {
-	case s.Reached:
-		s.Days = roundUp(s.Quantile)
-		s.Reason = fmt.Sprintf("80%% of customers come back within %.0f days (Kaplan-Meier over %d gaps between %s, %d of them still open)", s.Quantile, s.Gaps, what, s.Open)
-	default:
-		s.Days = 90
-		s.Reason = fmt.Sprintf("fewer than 80%% of customers ever come back (%d gaps between %s, %d of them still open), so a quarter is assumed", s.Gaps, what, s.Open)
+	alone, err := survival.KaplanMeier(durations[:closedOnly], observed[:closedOnly], weights[:closedOnly])
+	if err != nil {
+		return h, fmt.Errorf("targets: horizon: %w", err)
 	}
-	if s.Days > longest {
-		s.Days = roundDown(longest)
-		s.Reason += fmt.Sprintf("; shortened to %d days because a horizon needs three times its length of history, and there are %d days", s.Days, asOf.Today-first+1)
+	if q, ok := alone.Quantile(horizonShare); ok {
+		h.ClosedQuantile = q
 	}
-	return s, nil
+	aim := h.ClosedQuantile
+	if q, ok := curve.Quantile(horizonShare); ok {
+		h.Quantile, aim = q, q
+	}
+	h.Days = roundHorizon(aim, h.Longest)
+	if silent := curve.Survival(float64(h.Days)); silent > 0 && curve.MaxTime >= float64(2*h.Days) {
+		h.ComeBack = 1 - curve.Survival(float64(2*h.Days))/silent
+	}
+	return h, nil
 }
 
-func roundUp(days float64) int {
-	for _, h := range horizons {
-		if float64(h) >= days {
-			return h
+// roundHorizon is the grid value nearest in proportion that does not exceed
+// longest; where even the least does, longest itself.
+func roundHorizon(days float64, longest int) int {
+	best := 0
+	for _, g := range horizonGrid {
+		if g > longest {
+			break
+		}
+		if best == 0 || math.Abs(math.Log(float64(g)/days)) <= math.Abs(math.Log(float64(best)/days)) {
+			best = g
 		}
 	}
-	return horizons[len(horizons)-1]
-}
-
-func roundDown(days int) int {
-	best := horizons[0]
-	for _, h := range horizons {
-		if h <= days {
-			best = h
-		}
+	if best == 0 {
+		return longest
 	}
 	return best
 }

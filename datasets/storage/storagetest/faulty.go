@@ -12,7 +12,8 @@ import (
 // A Plan says what goes wrong. The zero Plan is: nothing.
 type Plan struct {
 	At    int   // the operation that fails, counted from 1; 0 is none
-	Err   error // what it reports, e.g. syscall.EIO
+	Also  int   // how many after it fail in the same way
+	Err   error // what they report, e.g. syscall.EIO
 	After bool  // the operation takes effect and still reports Err: the caller cannot know
 	Kill  bool  // every later operation fails too, as if the process had died there
 	Full  bool  // no more than Space bytes can be written: then ENOSPC, after a short write
@@ -49,7 +50,7 @@ func (f *Faulty) do(what string, run func() error) error {
 	f.trace = append(f.trace, what)
 	n, p := len(f.trace), f.plan
 	f.mu.Unlock()
-	hit := p.At > 0 && n == p.At
+	hit := p.At > 0 && n >= p.At && n <= p.At+p.Also
 	if p.At > 0 && p.Kill && n > p.At || hit && !p.After {
 		return f.fault(n, what)
 	}

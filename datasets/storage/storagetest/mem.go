@@ -22,6 +22,8 @@ import (
 // file content written since Sync, and names made since SyncDir, may be lost.
 // It is safe for concurrent use.
 type Mem struct {
+	Now func() time.Time // gives files their times
+
 	mu   sync.Mutex
 	root *node
 }
@@ -37,7 +39,7 @@ type node struct {
 }
 
 // NewMem returns an empty tree. Relative and absolute paths meet at its root.
-func NewMem() *Mem { return &Mem{root: newDir()} }
+func NewMem() *Mem { return &Mem{Now: time.Now, root: newDir()} }
 
 func newDir() *node { return &node{names: map[string]*node{}} }
 
@@ -46,7 +48,7 @@ func newDir() *node { return &node{names: map[string]*node{}} }
 func (m *Mem) Crash(keep float64, rng *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Mem{root: m.root.crash(keep, rng)}
+	return &Mem{Now: m.Now, root: m.root.crash(keep, rng)}
 }
 
 func (n *node) crash(keep float64, rng *rand.Rand) *node {
@@ -190,7 +192,7 @@ func (m *Mem) Create(ctx context.Context, p string) (storage.Writer, error) {
 	if _, ok := dir.names[path.Base(p)]; ok {
 		return nil, fault("create", p, fs.ErrExist)
 	}
-	n := &node{mtime: time.Now()}
+	n := &node{mtime: m.Now()}
 	dir.names[path.Base(p)] = n
 	return &memWriter{m: m, n: n}, nil
 }

@@ -114,6 +114,9 @@ func (h *hybrid) read(dst []uint32) error {
 // finished says whether all that is left is the padding of the last run: the
 // format pads to 8 values, DuckDB to 256.
 func (h *hybrid) finished() bool {
+	if h.width == 0 && h.left == 0 && h.at == len(h.b)-1 && h.b[h.at] == 0 {
+		return true // parquet-go ends a page without values with a run of none
+	}
 	return h.at == len(h.b) && (h.left == 0 || h.packed && h.left < 256)
 }
 

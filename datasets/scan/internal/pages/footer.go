@@ -33,13 +33,56 @@ type Leaf struct {
 // Name is the path, dotted.
 func (l *Leaf) Name() string { return strings.Join(l.Path, ".") }
 
-// A Footer is the checked metadata of a file: RowGroups[g].Columns[i] belongs to
-// Leaves[i].
+// A Footer is the checked metadata of a file.
 type Footer struct {
 	Rows      int64
 	Leaves    []Leaf
-	RowGroups []format.RowGroup
+	RowGroups []RowGroup
 	Hash      string // of the footer's bytes, hexadecimal
+}
+
+// A RowGroup is a block of rows: Columns[i] belongs to the footer's Leaves[i].
+type RowGroup struct {
+	Columns thrift.Slice[ColumnChunk] `thrift:"1,required"`
+	Rows    int64                     `thrift:"3,required"`
+}
+
+// A ColumnChunk is one column of a row group. It and the types below are the
+// structures of parquet.thrift, less what is not used here: a lake's footers are
+// many times smaller so, a key without a value, which the format allows, is no
+// fault, and an absent null count is not 0.
+// Source: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+type ColumnChunk struct {
+	FilePath                string                      `thrift:"1,optional"`
+	MetaData                ColumnMetaData              `thrift:"3,optional"`
+	CryptoMetadata          format.ColumnCryptoMetaData `thrift:"8,optional"`
+	EncryptedColumnMetadata []byte                      `thrift:"9,optional"`
+}
+
+// ColumnMetaData says where a chunk is and what it holds.
+type ColumnMetaData struct {
+	Type                 format.Type             `thrift:"1,required"`
+	PathInSchema         thrift.Slice[string]    `thrift:"3,required"`
+	Codec                format.CompressionCodec `thrift:"4,required"`
+	NumValues            int64                   `thrift:"5,required"`
+	TotalCompressedSize  int64                   `thrift:"7,required"`
+	DataPageOffset       int64                   `thrift:"9,required"`
+	DictionaryPageOffset int64                   `thrift:"11,optional"`
+	Statistics           Statistics              `thrift:"12,optional"`
+}
+
+// Statistics bound the values of a chunk, PLAIN without length.
+type Statistics struct {
+	NullCount thrift.Null[int64] `thrift:"3,optional"`
+	MaxValue  []byte             `thrift:"5"`
+	MinValue  []byte             `thrift:"6"`
+}
+
+type fileMetaData struct {
+	Schema              thrift.Slice[format.SchemaElement] `thrift:"2,required"`
+	NumRows             int64                              `thrift:"3,required"`
+	RowGroups           thrift.Slice[RowGroup]             `thrift:"4,required"`
+	EncryptionAlgorithm format.EncryptionAlgorithm         `thrift:"8,optional"`
 }
 
 // ReadFooter reads and checks the footer of a file of the given size.
@@ -79,7 +122,7 @@ func ReadFooter(r io.ReaderAt, size int64) (*Footer, error) {
 	if err := checkFooter(b); err != nil {
 		return nil, fmt.Errorf("its footer cannot be read: %w", err)
 	}
-	var meta format.FileMetaData
+	var meta fileMetaData
 	if err := thrift.NewDecoder((&thrift.CompactProtocol{}).NewReaderFromBytes(b)).Decode(&meta); err != nil {
 		return nil, fmt.Errorf("its footer cannot be read: %w", err)
 	}
@@ -201,10 +244,10 @@ func (f *Footer) check(size int64) error {
 	rows := int64(0)
 	for g := range f.RowGroups {
 		rg := &f.RowGroups[g]
-		if rg.NumRows < 0 || rg.NumRows > f.Rows-rows {
+		if rg.Rows < 0 || rg.Rows > f.Rows-rows {
 			return fmt.Errorf("its row groups do not add up to its %d rows", f.Rows)
 		}
-		rows += rg.NumRows
+		rows += rg.Rows
 		if len(rg.Columns) != len(f.Leaves) {
 			return fmt.Errorf("its row group %d has %d columns, and its schema %d", g, len(rg.Columns), len(f.Leaves))
 		}
@@ -229,17 +272,17 @@ func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("its schema states %v and its row group %v", leaf.Element.Type.V, meta.Type)
 	case !slices.Equal(meta.PathInSchema, leaf.Path):
 		return Chunk{}, fmt.Errorf("its row group names the column %q", strings.Join(meta.PathInSchema, "."))
-	case meta.NumValues != rg.NumRows:
-		return Chunk{}, fmt.Errorf("its footer states %d values for %d rows", meta.NumValues, rg.NumRows)
+	case meta.NumValues != rg.Rows:
+		return Chunk{}, fmt.Errorf("its footer states %d values for %d rows", meta.NumValues, rg.Rows)
 	}
 	c := Chunk{
-		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.NumRows, Codec: meta.Codec,
+		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.Rows, Codec: meta.Codec,
 		Physical: meta.Type, Width: int(leaf.Element.TypeLength.V), MaxDef: leaf.MaxDef,
 	}
 	if d := meta.DictionaryPageOffset; d > 0 && d < c.Offset {
 		c.Offset = d
 	}
-	if rg.NumRows > 0 && (c.Offset < 4 || c.Length <= 0 || c.Length > size-8 || c.Offset > size-8-c.Length) {
+	if rg.Rows > 0 && (c.Offset < 4 || c.Length <= 0 || c.Length > size-8 || c.Offset > size-8-c.Length) {
 		return Chunk{}, fmt.Errorf("its footer states %d bytes at %d, in a file of %d", c.Length, c.Offset, size)
 	}
 	return c, nil

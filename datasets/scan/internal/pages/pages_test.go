@@ -50,7 +50,7 @@ func TestHostileFooters(t *testing.T) {
 	list := func(typ byte) []byte { return append([]byte{0x15, 0x02, 0x19, 0xF0 | typ}, big...) }
 	deep := append([]byte{0x15, 0x02}, bytes.Repeat([]byte{0x1C}, 100_000)...)
 	structs := append([]byte{0x15, 0x02, 0x19, 0x0C | 0xF0}, binary.AppendUvarint(nil, 1_000_000)...)
-	structs = append(structs, make([]byte, 1_000_000)...)
+	structs = append(structs, make([]byte, 1_000_001)...) // and the end of the footer
 	for name, footer := range map[string][]byte{
 		"nothing": nil, "a huge list of structs": list(thriftStruct), "a huge list of strings": list(thriftBinary),
 		"nested without end": deep, "a million empty structs": structs,
@@ -208,6 +208,7 @@ func TestHostilePages(t *testing.T) {
 		{"sound", i64, page(t, v1(4, format.Plain), four), ""},
 		{"sound, two pages", i64, append(page(t, v1(3, format.Plain), four[:24]), page(t, v1(1, format.Plain), four[24:])...), ""},
 		{"sound dictionary", i64, append(slices.Clone(dict), page(t, v1(4, format.RLEDictionary), []byte{1, 3, 0b1010})...), ""},
+		{"no values, as parquet-go ends it", opt, append(page(t, dictHeader(0), nil), page(t, v1(4, format.RLEDictionary), []byte{2, 0, 0, 0, 8, 0, 0, 0})...), ""},
 		{"missing rows", i64, page(t, v1(3, format.Plain), four[:24]), "the column chunk ends and 1 rows are missing"},
 		{"too many rows", i64, page(t, v1(5, format.Plain), append(four, four[:8]...)), "states 5 values and the row group has 4 rows left"},
 		{"short body", i64, page(t, v1(4, format.Plain), four[:31]), "fewer values"},

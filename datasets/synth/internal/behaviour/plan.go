@@ -13,10 +13,10 @@ type Settings struct {
 
 // The days that hang together.
 const (
-	WindowDays = 28 // the grid of random streams; also the days written together
-	ReturnDays = 24 // longest time from an order to what follows from it
-	LateDays   = 3  // longest delay of a late row
-	AheadDays  = ReturnDays + LateDays
+	WindowDays = 28                    // the grid of random streams; also the days written together
+	ReturnDays = 24                    // longest time from an order to what follows from it
+	LateDays   = 3                     // longest delay of a late row
+	AheadDays  = ReturnDays + LateDays // a row arrives this long after its window at most
 
 	subscriptionDays = 30
 	subscriptionFee  = 999 // hundredths of the currency

@@ -138,8 +138,8 @@ var Segments = [...]Segment{
 // A Profile is a segment with its lookup tables.
 type Profile struct {
 	*Segment
-	months    [12]float64  // mean one over a common year
-	weekdays  [7]float64   // mean one
+	year      [12]float64  // mean one over a common year
+	week      [7]float64   // mean one
 	zeroLines float64      // e^−extraLines
 	hours     [257]float64 // inverse distribution of the second of the day at i/256
 	category  [256]uint8
@@ -149,11 +149,15 @@ type Profile struct {
 }
 
 var (
-	Profiles      = makeProfiles()
+	// Profiles are the profiles of Segments, in their order.
+	Profiles = makeProfiles()
+	// MessageWeek is the factor on message rates by weekday, mean one.
 	MessageWeek   = normalise(sendWeek)
-	segmentLadder = makeLadder()
+	segmentLadder = makeLadder() // cumulative shares
 )
 
+// OrderSeason is the factor on the order rate, mean one over a year's months
+// and over a week.
 func (p *Profile) OrderSeason(m time.Month, w time.Weekday) float64 {
 	return p.year[m-1] * p.week[w]
 }

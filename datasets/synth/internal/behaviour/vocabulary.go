@@ -36,7 +36,7 @@ const (
 )
 
 // An EventType is a name that event_type takes, and the role it plays.
-// Types of role Other are left unmapped by Config.
+// Types of role Other are meant to stay unmapped.
 type EventType struct {
 	Name string
 	Role datasets.Role
@@ -75,8 +75,8 @@ func EventTypes() []EventType { return append([]EventType(nil), eventTypes[1:]..
 // channels: 0 is null, then the places one buys at, then the message media.
 var channels = append([]string{"", "web", "app", "store"}, Media[:]...)
 
+// Codes of the places, and the first of the media.
 const (
-	channelNone  = 0
 	channelWeb   = 1
 	channelApp   = 2
 	channelStore = 3

@@ -52,9 +52,9 @@ type columnBuffer struct {
 	dict         dictionary
 }
 
+// NewEncoder encodes rows of layout l, compressing pages with codec.
 func NewEncoder(l Layout, codec compress.Codec) *Encoder {
-	e := &Encoder{layout: l, codec: codec, id: codec.CompressionCodec(), page: make([]behaviour.Row, 0, pageRows)}
-	return e
+	return &Encoder{layout: l, codec: codec, id: codec.CompressionCodec(), page: make([]behaviour.Row, 0, pageRows)}
 }
 
 // A dictionary numbers the codes of one column in the order they appear.

@@ -26,7 +26,8 @@ type chunk [chunkRows]behaviour.Row
 
 func (w *waiting) at(i int) *behaviour.Row { return &w.chunks[i/chunkRows][i%chunkRows] }
 
-// Pool hands out chunks and takes them back, from any goroutine.
+// A Pool hands out the memory of waiting rows and takes it back, from any
+// goroutine.
 type Pool struct {
 	mu   sync.Mutex
 	free []*chunk
@@ -160,7 +161,8 @@ func (f *File) Finish(e *Encoder) error {
 	return nil
 }
 
-// CreatedBy is the footer's created_by, in the form that readers parse: application version number (build text).
+// CreatedBy is the footer's created_by, in the form that readers parse:
+// application version number (build text).
 const CreatedBy = "shoal-synth version 1.0.0 (build 1)"
 
 // Size is the number of bytes written so far.

@@ -1,4 +1,4 @@
-package onboard
+package recognise
 
 import (
 	"slices"
@@ -96,7 +96,7 @@ var columnNames = [datasets.NumFields][]string{
 	datasets.CampaignID: {"campaign id", "campaignid", "campaign", "utm campaign", "campaign name", "campaign key", "promotion id"},
 	datasets.SessionID: {
 		"session id", "sessionid", "session", "visit id", "visitid", "session key", "basket id", "order id", "orderid", "order number",
-		"invoice no", "invoiceno", "invoice id", "invoice number", "invoice", "transaction id", "transactionid", "receipt id",
+		"invoice no", "invoiceno", "invoice id", "invoice number", "invoice", "transaction id", "transactionid", "receipt id", "receipt no", "receipt number",
 		"receipt", "order no", "cart id", "ga session id",
 	},
 	datasets.EventID: {"event id", "eventid", "message id", "event uuid", "event key", "uuid", "insert id", "row id", "log id", "id"},
@@ -181,8 +181,8 @@ func roleOf(eventType string) (role datasets.Role, ok bool) {
 	return datasets.Other, false
 }
 
-// A typeRole is an event type with the role it was given.
-type typeRole struct {
+// A TypeRole is an event type with the role it was given.
+type TypeRole struct {
 	Type  string
 	Count int64 // rows in the sample
 	Role  datasets.Role
@@ -192,12 +192,12 @@ type typeRole struct {
 // assignRoles maps event types onto roles by name, and by which other types
 // the data have: cart is an action where nothing else adds to the cart, and a
 // page where something does. Types that play no role have role Other.
-func assignRoles(types []valueCount) []typeRole {
-	out := make([]typeRole, len(types))
+func assignRoles(types []valueCount) []TypeRole {
+	out := make([]TypeRole, len(types))
 	exists := map[string]bool{}
 	adds := false
 	for i, t := range types {
-		out[i] = typeRole{Type: t.Value, Count: t.Count}
+		out[i] = TypeRole{Type: t.Value, Count: t.Count}
 		exists[strings.Join(words(t.Value), " ")] = true
 		if r, ok := roleOf(t.Value); ok {
 			out[i].Role = r
@@ -218,8 +218,9 @@ func assignRoles(types []valueCount) []typeRole {
 			t.Role = datasets.Purchase
 		case exists["submit "+name]:
 			t.Role, t.Note = datasets.View, "submit "+name+" is the act, so this is taken as its page"
-		case (t.Role == datasets.Cancel || t.Role == datasets.Subscribe) && exists[name+" confirmation"]:
-			t.Role, t.Note = datasets.View, name+" confirmation is the act, so this is taken as its page"
+		case (t.Role == datasets.Cancel || t.Role == datasets.Subscribe) && exists[name+" confirmation"],
+			name == "cancel" && exists["cancellation confirmation"]:
+			t.Role, t.Note = datasets.View, "its confirmation is the act, so this is taken as the page before"
 		case strings.HasSuffix(name, " confirmation"):
 			// cancellation confirmation confirms a cancellation, order confirmation a purchase.
 			prefix := strings.TrimSuffix(name, " confirmation")

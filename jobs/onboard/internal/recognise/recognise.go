@@ -1,4 +1,6 @@
-package onboard
+// Package recognise tells what the columns and event types of files never seen
+// before mean, by name, type and content.
+package recognise
 
 import (
 	"cmp"
@@ -12,25 +14,38 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/jobs/onboard/internal/prose"
 )
 
-// A choice is the column found for a field.
-type choice struct {
-	column *scan.ColumnProfile
-	score  float64
-	why    string   // what speaks for it, for the file's comment
-	others []string // further columns that would do nearly as well
+// A Choice is the column found for a field.
+type Choice struct {
+	Column *scan.ColumnProfile
+	Why    string   // what speaks for it
+	Others []string // further columns that would do nearly as well
+
+	score float64
 }
 
-// recognition is what the columns of a group of files were taken for.
-type recognition struct {
-	fields   [datasets.NumFields]*choice
-	timeUnit string // "" when the time column says its unit
-	types    []typeRole
-	moreType int // distinct event types beyond those listed
-	problems []string
-	empty    []string // columns that a field's name fits, null in every row
-	notes    []string
+// NullShare is the share of sampled rows in which the column is null.
+func (c *Choice) NullShare() float64 { return contentOf(c.Column).nullShare }
+
+// Named reports whether one of the words is in the column's name.
+func (c *Choice) Named(any ...string) bool {
+	return slices.ContainsFunc(words(c.Column.Path), func(w string) bool { return slices.Contains(any, w) })
+}
+
+// Recognition is what the columns of a group of files were taken for.
+type Recognition struct {
+	Fields    [datasets.NumFields]*Choice // nil where no column was found
+	TimeUnit  string                      // of integer times; "" when the column says its unit
+	Types     []TypeRole                  // the most frequent event types
+	MoreTypes int                         // distinct event types beyond those
+	Problems  []string                    // why no source can be made of the files; only a person knows
+	Empty     []string                    // columns that a field's name fits, null in every row
+	Notes     []string                    // what a person should confirm
+	Zoned     bool                        // times are instants by themselves, whatever the source's zone
+
+	refused [datasets.NumFields]string // why a column of the right name was not taken
 }
 
 // The share of nulls, constancy and uniqueness of a column's sample.
@@ -280,13 +295,34 @@ func timeUnit(c *scan.ColumnProfile) (unit string, ok bool) {
 	return "", false
 }
 
+// ByName is the Why of a column that its name alone gave away.
+const ByName = "by its name"
+
+// zoned reports whether a column's times are instants by themselves.
+func zoned(c *scan.ColumnProfile, unit string) bool {
+	switch c.Kind {
+	case scan.KindTimestamp:
+		return !strings.Contains(c.Type, "false")
+	case scan.KindInt32, scan.KindInt64:
+		return unit != "yyyymmdd"
+	case scan.KindString, scan.KindBytes:
+		for _, v := range c.Top {
+			if m := isoTime.FindStringSubmatch(v.Value); m == nil || m[4] == "" {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
 // minName is the least nameScore at which a column is taken for a field.
 const minName = 3.5
 
-// recognise takes columns for fields by name, type and content. chosen forces
+// Columns takes columns for fields by name, type and content. chosen forces
 // fields onto columns.
-func recognise(p *scan.Profile, chosen map[datasets.Field]string) *recognition {
-	r := &recognition{}
+func Columns(p *scan.Profile, chosen map[datasets.Field]string) *Recognition {
+	r := &Recognition{}
 	for f := range datasets.NumFields {
 		r.pick(datasets.Field(f), p, chosen)
 	}
@@ -295,18 +331,18 @@ func recognise(p *scan.Profile, chosen map[datasets.Field]string) *recognition {
 	return r
 }
 
-func (r *recognition) pick(f datasets.Field, p *scan.Profile, chosen map[datasets.Field]string) {
+func (r *Recognition) pick(f datasets.Field, p *scan.Profile, chosen map[datasets.Field]string) {
 	if want, ok := chosen[f]; ok {
 		for i := range p.Columns {
 			if c := &p.Columns[i]; c.Path == want {
-				r.fields[f] = &choice{column: c, why: "as asked for"}
+				r.Fields[f] = &Choice{Column: c, Why: "as asked for"}
 				return
 			}
 		}
-		r.problems = append(r.problems, fmt.Sprintf("no column %q for %s; the columns are %s", want, f, columnList(p)))
+		r.Problems = append(r.Problems, fmt.Sprintf("no column %q for %s; the columns are %s", want, f, columnList(p)))
 		return
 	}
-	var found []choice
+	var found []Choice
 	for i := range p.Columns {
 		c := &p.Columns[i]
 		name := nameScore(f, c.Path)
@@ -317,35 +353,35 @@ func (r *recognition) pick(f datasets.Field, p *scan.Profile, chosen map[dataset
 		fit, why := fits(f, c, k)
 		if math.IsInf(fit, -1) {
 			switch {
-			case k.values == 0 && !slices.Contains(r.empty, c.Path) && name >= 5:
-				r.empty = append(r.empty, c.Path)
+			case k.values == 0 && !slices.Contains(r.Empty, c.Path) && name >= 5:
+				r.Empty = append(r.Empty, c.Path)
 			case k.values > 0 && why != "" && name >= 7:
-				r.notes = append(r.notes, fmt.Sprintf("column %s was not taken for %s: it %s", c.Path, f, why))
+				r.refused[f] = fmt.Sprintf("column %s was not taken for %s: it %s", prose.Comment(c.Path), f, why)
 			}
 			continue
 		}
-		ch := choice{column: c, score: name + fit, why: "by its name"}
+		ch := Choice{Column: c, score: name + fit, Why: ByName}
 		if why != "" {
-			ch.why += ", though it " + why
+			ch.Why += ", though it " + why
 		}
 		found = append(found, ch)
 	}
-	slices.SortStableFunc(found, func(a, b choice) int { return cmp.Compare(b.score, a.score) })
+	slices.SortStableFunc(found, func(a, b Choice) int { return cmp.Compare(b.score, a.score) })
 	if len(found) == 0 || found[0].score < 0 {
 		return
 	}
 	best := found[0]
 	for _, o := range found[1:] {
 		if o.score > best.score-1.5 {
-			best.others = append(best.others, o.column.Path)
+			best.Others = append(best.Others, o.Column.Path)
 		}
 	}
-	r.fields[f] = &best
+	r.Fields[f] = &best
 }
 
 // fallbacks finds by content what no name gave away.
-func (r *recognition) fallbacks(p *scan.Profile) {
-	if r.fields[datasets.EventTime] == nil {
+func (r *Recognition) fallbacks(p *scan.Profile) {
+	if r.Fields[datasets.EventTime] == nil {
 		var times []*scan.ColumnProfile
 		for i := range p.Columns {
 			c := &p.Columns[i]
@@ -355,10 +391,10 @@ func (r *recognition) fallbacks(p *scan.Profile) {
 			}
 		}
 		if len(times) == 1 {
-			r.fields[datasets.EventTime] = &choice{column: times[0], why: "the only column that reads as a time"}
+			r.Fields[datasets.EventTime] = &Choice{Column: times[0], Why: "the only column that reads as a time"}
 		}
 	}
-	if r.fields[datasets.EventType] == nil {
+	if r.Fields[datasets.EventType] == nil {
 		best, at := 0.7, (*scan.ColumnProfile)(nil)
 		for i := range p.Columns {
 			c := &p.Columns[i]
@@ -378,80 +414,98 @@ func (r *recognition) fallbacks(p *scan.Profile) {
 			}
 		}
 		if at != nil {
-			r.fields[datasets.EventType] = &choice{column: at, why: "by its values, which name kinds of event"}
+			r.Fields[datasets.EventType] = &Choice{Column: at, Why: "by its values, which name kinds of event"}
 		}
 	}
-	if r.fields[datasets.CustomerID] == nil {
-		if s := r.fields[datasets.SessionID]; s != nil && has(words(s.column.Path), "session") {
-			r.fields[datasets.CustomerID] = &choice{column: s.column, why: "no column looks like a customer id, and a session stands for one: nobody comes back in such data"}
-			r.notes = append(r.notes, fmt.Sprintf("no column looks like a customer id, so each session (%s) counts as a customer; churn and value mean nothing then. Name the customer's column under columns.customer_id", s.column.Path))
+	if r.Fields[datasets.CustomerID] == nil {
+		if s := r.Fields[datasets.SessionID]; s != nil && has(words(s.Column.Path), "session") {
+			r.Fields[datasets.CustomerID] = &Choice{Column: s.Column, Why: "no column looks like a customer id, and a session stands for one: nobody comes back in such data"}
+			r.Notes = append(r.Notes, fmt.Sprintf("no column looks like a customer id, so each session (%s) counts as a customer; churn and value mean nothing then. Name the customer's column under columns.customer_id", s.Column.Path))
 		}
 	}
 }
 
-func (r *recognition) taken(path string) bool {
-	return slices.ContainsFunc(r.fields[:], func(c *choice) bool { return c != nil && c.column.Path == path })
+func (r *Recognition) taken(path string) bool {
+	return slices.ContainsFunc(r.Fields[:], func(c *Choice) bool { return c != nil && c.Column.Path == path })
 }
 
 // settle resolves what fields decide together, and says what is missing.
-func (r *recognition) settle(p *scan.Profile) {
+func (r *Recognition) settle(p *scan.Profile) {
 	// One column serves one field, save that a session may be the customer.
 	for f := range datasets.NumFields {
 		for g := range f {
-			a, b := r.fields[g], r.fields[f]
-			if a == nil || b == nil || a.column.Path != b.column.Path || datasets.Field(g) == datasets.CustomerID && datasets.Field(f) == datasets.SessionID {
+			a, b := r.Fields[g], r.Fields[f]
+			if a == nil || b == nil || a.Column.Path != b.Column.Path || datasets.Field(g) == datasets.CustomerID && datasets.Field(f) == datasets.SessionID {
 				continue
 			}
 			if b.score > a.score && g != int(datasets.CustomerID) && g != int(datasets.EventTime) {
-				r.fields[g] = nil
+				r.Fields[g] = nil
 			} else {
-				r.fields[f] = nil
+				r.Fields[f] = nil
 			}
 		}
 	}
-	customer, when := r.fields[datasets.CustomerID], r.fields[datasets.EventTime]
-	if customer == nil {
-		r.problems = append(r.problems, "no column looks like a customer id ("+columnNamesHint(datasets.CustomerID)+"); "+idCandidates(p))
+	if p.Rows == 0 {
+		r.Problems = append(r.Problems, "the files hold no rows, and content is needed to tell columns apart")
+		return
+	}
+	customer, when := r.Fields[datasets.CustomerID], r.Fields[datasets.EventTime]
+	switch {
+	case customer != nil:
+	case r.refused[datasets.CustomerID] != "":
+		r.Problems = append(r.Problems, r.refused[datasets.CustomerID])
+	default:
+		r.Problems = append(r.Problems, "no column looks like a customer id ("+columnNamesHint(datasets.CustomerID)+"); "+idCandidates(p))
 	}
 	if when == nil {
 		problem := "no column says when an event happened (" + columnNamesHint(datasets.EventTime) + ")"
-		if customer != nil && contentOf(customer.column).unique {
-			problem += fmt.Sprintf("; every row has its own %s, so this looks like a table of customers, not of events", customer.column.Path)
+		if customer != nil && contentOf(customer.Column).unique {
+			problem += fmt.Sprintf("; every row has its own %s, so this looks like a table of customers, not of events", customer.Column.Path)
 		}
-		r.problems = append(r.problems, problem+"; the columns are "+columnList(p))
+		r.Problems = append(r.Problems, problem+"; the columns are "+columnList(p))
 	}
-	if customer != nil && when != nil && contentOf(customer.column).unique && r.fields[datasets.EventType] == nil && r.fields[datasets.Amount] == nil {
-		r.problems = append(r.problems, fmt.Sprintf("every row has its own %s and no column holds an event type or amount: this is a table of customers, not of events", customer.column.Path))
+	if customer != nil && when != nil && contentOf(customer.Column).unique && r.Fields[datasets.EventType] == nil && r.Fields[datasets.Amount] == nil {
+		r.Problems = append(r.Problems, fmt.Sprintf("every row has its own %s and no column holds an event type or amount: this is a table of customers, not of events", customer.Column.Path))
+	}
+	if when == nil && r.refused[datasets.EventTime] != "" {
+		r.Problems[len(r.Problems)-1] += "; " + r.refused[datasets.EventTime]
 	}
 	if when != nil {
-		r.timeUnit, _ = timeUnit(when.column)
-	}
-
-	if t := r.fields[datasets.EventType]; t != nil {
-		types := make([]valueCount, len(t.column.Top))
-		for i, v := range t.column.Top {
-			types[i] = valueCount{v.Value, v.Count}
-		}
-		r.types = assignRoles(types)
-		r.moreType = t.column.Distinct - len(types)
-	}
-	if a := r.fields[datasets.Amount]; a != nil {
-		ws := words(a.column.Path)
-		if has(ws, "unit price") || has(ws, "price") || has(ws, "unitprice") || has(ws, "item price") {
-			note := fmt.Sprintf("amount is read from %s, which looks like a price per piece: spend is then understated wherever quantity is not 1; write line totals instead if you can", a.column.Path)
-			r.notes = append(r.notes, note)
-		}
-	}
-	if c := r.fields[datasets.Currency]; c != nil && c.column.Distinct > 1 {
-		var seen []string
-		for _, v := range c.column.Top {
-			seen = append(seen, fmt.Sprintf("%s %d", v.Value, v.Count))
-		}
-		r.notes = append(r.notes, fmt.Sprintf("%s holds %d currencies (%s): amounts of one job must be in one currency, so a run stops; convert them, or keep one currency's rows a source", c.column.Path, c.column.Distinct, strings.Join(seen, ", ")))
+		r.TimeUnit, _ = timeUnit(when.Column)
+		r.Zoned = zoned(when.Column, r.TimeUnit)
 	}
 	for f := range datasets.NumFields {
-		if c := r.fields[f]; c != nil && len(c.others) > 0 {
-			r.notes = append(r.notes, fmt.Sprintf("%s is read from %s; %s would fit nearly as well", datasets.Field(f), c.column.Path, strings.Join(c.others, ", ")))
+		if why := r.refused[f]; why != "" && r.Fields[f] == nil {
+			r.Notes = append(r.Notes, why)
+		}
+	}
+
+	if t := r.Fields[datasets.EventType]; t != nil {
+		types := make([]valueCount, len(t.Column.Top))
+		for i, v := range t.Column.Top {
+			types[i] = valueCount{v.Value, v.Count}
+		}
+		r.Types = assignRoles(types)
+		r.MoreTypes = t.Column.Distinct - len(types)
+	}
+	if a := r.Fields[datasets.Amount]; a != nil {
+		ws := words(a.Column.Path)
+		each := has(ws, "unit price") || has(ws, "unitprice") || has(ws, "item price")
+		if each || has(ws, "price") && !has(ws, "total") && r.Fields[datasets.Quantity] != nil {
+			note := fmt.Sprintf("amount is read from %s, which looks like a price per piece: spend is then understated wherever quantity is not 1; write line totals instead if you can", a.Column.Path)
+			r.Notes = append(r.Notes, note)
+		}
+	}
+	if c := r.Fields[datasets.Currency]; c != nil && c.Column.Distinct > 1 {
+		var seen []string
+		for _, v := range c.Column.Top {
+			seen = append(seen, fmt.Sprintf("%s %d", v.Value, v.Count))
+		}
+		r.Notes = append(r.Notes, fmt.Sprintf("%s holds %d currencies (%s): amounts of one job must be in one currency, so a run stops; convert them, or keep one currency's rows a source", c.Column.Path, c.Column.Distinct, strings.Join(seen, ", ")))
+	}
+	for f := range datasets.NumFields {
+		if c := r.Fields[f]; c != nil && len(c.Others) > 0 {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s is read from %s; %s would fit nearly as well", datasets.Field(f), c.Column.Path, strings.Join(c.Others, ", ")))
 		}
 	}
 }
@@ -471,7 +525,7 @@ func idCandidates(p *scan.Profile) string {
 		c := &p.Columns[i]
 		k := contentOf(c)
 		if fit, _ := fits(datasets.CustomerID, c, k); fit > -1 && k.distinct >= 20 && k.distinct < k.values && !k.constant {
-			list = append(list, fmt.Sprintf("%s (%s)", c.Path, c.Type))
+			list = append(list, fmt.Sprintf("%s (%s)", prose.Comment(c.Path), c.Type))
 		}
 	}
 	if len(list) == 0 {
@@ -483,7 +537,7 @@ func idCandidates(p *scan.Profile) string {
 func columnList(p *scan.Profile) string {
 	var list []string
 	for _, c := range p.Columns {
-		list = append(list, c.Path)
+		list = append(list, prose.Comment(c.Path))
 		if len(list) == 40 && len(p.Columns) > 40 {
 			list = append(list, fmt.Sprintf("and %d more", len(p.Columns)-40))
 			break
