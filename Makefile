@@ -4,6 +4,7 @@
 
 PYTHON  ?= python3
 VENV    := .tools/venv
+VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 DATE    ?= 2025-03-31
 SAMPLE  := sample
 export CGO_ENABLED = 0
@@ -13,7 +14,7 @@ help: ## print this list
 
 build: bin/shoal ## build the program: bin/shoal
 bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -not -name '*_test.go') go.mod go.sum
-	go build -trimpath -o $@ ./cmd/shoal
+	go build -trimpath -ldflags "-X main.build=$(VERSION)" -o $@ ./cmd/shoal
 
 run: build $(SAMPLE)/events ## generate a sample history and run the whole job on it
 	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --log human

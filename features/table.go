@@ -288,3 +288,44 @@ func (t *Table) Only(r arrow.Record) *Table {
 	one.byKey[0] = r
 	return one
 }
+
+// Matrix copies columns into rows, row-major, NaN for null, keeping the rows
+// for which keep, when it is not nil, is true.
+func (t *Table) Matrix(names []string, keep func(row int) bool) ([]float64, error) {
+	at := make([]int, len(names))
+	for j, n := range names {
+		c, err := t.Column(n)
+		if err != nil {
+			return nil, err
+		}
+		at[j] = c
+	}
+	d := len(names)
+	data := make([]float64, 0, t.Rows()*d)
+	var kept []int32
+	row := 0
+	for _, rec := range t.Records() {
+		n := int(rec.NumRows())
+		kept = kept[:0]
+		for i := range n {
+			if keep == nil || keep(row+i) {
+				kept = append(kept, int32(i))
+			}
+		}
+		start := len(data)
+		data = data[:start+len(kept)*d]
+		for j, c := range at {
+			col := rec.Column(c).(*array.Float64)
+			values := col.Float64Values()
+			for k, i := range kept {
+				v := values[i]
+				if col.NullN() > 0 && col.IsNull(int(i)) {
+					v = math.NaN()
+				}
+				data[start+k*d+j] = v
+			}
+		}
+		row += n
+	}
+	return data, nil
+}

@@ -94,8 +94,15 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
-// version is the module's version and the commit it was built from.
+// build is the version that the Makefile stamps into the program.
+var build string
+
+// version is the stamp, or else the module's version and commit as the Go
+// toolchain knows them.
 func version() string {
+	if build != "" {
+		return build
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -58,7 +58,7 @@ type OneOrMany []string
 type Limits struct {
 	RejectedShare  float64 `yaml:"rejected_share" min:"0" max:"1" doc:"Share of rows (0 to 1) that may be refused before the run fails with exit code 65."`
 	Workers        AutoInt `yaml:"workers" min:"1" max:"4096" hash:"-" doc:"Parallel workers; auto is one a processor. The number never changes a result."`
-	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory; events that exceed it spill to disk."`
+	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory. The collector works harder as the run comes near it, and a run that needed more says so."`
 	SampleRows     int     `yaml:"sample_rows" min:"1000" max:"100000000" doc:"Training rows at most per snapshot, drawn by hash of customer and seed."`
 	RejectedSample int     `yaml:"rejected_sample" min:"0" max:"100000" doc:"Rejected rows kept per reason in rejected_rows."`
 }
@@ -133,7 +133,7 @@ func Default() *Config {
 			RejectedShare:  0.5,
 			Workers:        AutoInt{Auto: true},
 			Memory:         Memory{Percent: 25},
-			SampleRows:     200_000,
+			SampleRows:     50_000,
 			RejectedSample: 100,
 		},
 		Features: Features{

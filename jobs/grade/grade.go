@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
+	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models/metrics"
@@ -80,7 +81,7 @@ func Grade(ctx context.Context, o Options) (*Report, error) {
 		planted[truth[i].ID] = &truth[i]
 	}
 	r := &Report{Date: o.Date, RunID: summary.RunID}
-	var target *nightly.TargetSummary
+	var target *predict.Summary
 	for i := range summary.Targets {
 		if t := &summary.Targets[i]; t.Kind == targets.Churn.String() && t.Skipped == "" && target == nil {
 			target = t
@@ -110,7 +111,7 @@ func Grade(ctx context.Context, o Options) (*Report, error) {
 	return r, r.churn(ctx, o, manifest, target, scores, planted)
 }
 
-func readScores(ctx context.Context, o Options, m *publish.Manifest, target *nightly.TargetSummary) (map[string]published, error) {
+func readScores(ctx context.Context, o Options, m *publish.Manifest, target *predict.Summary) (map[string]published, error) {
 	names := []string{"customer_id", "segment_id"}
 	if target != nil {
 		names = append(names, target.Name+"_probability")
@@ -156,7 +157,7 @@ var alive = map[datasets.Role]bool{
 }
 
 // churn grades the published probabilities on what came after.
-func (r *Report) churn(ctx context.Context, o Options, m *publish.Manifest, t *nightly.TargetSummary, scores map[string]published, planted map[string]*synth.Customer) error {
+func (r *Report) churn(ctx context.Context, o Options, m *publish.Manifest, t *predict.Summary, scores map[string]published, planted map[string]*synth.Customer) error {
 	effective, err := json.Marshal(map[string]any{"manifest_version": m.ManifestVersion, "config": m.Config})
 	if err != nil {
 		return err

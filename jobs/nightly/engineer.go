@@ -7,26 +7,17 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
-
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/targets"
-	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/jobs/value"
 )
-
-// A question is a target with everything automatic resolved, and when it can
-// be trained and tested.
-type question struct {
-	targets.Target
-	schedule targets.Schedule
-	skip     string // why it cannot be modelled; empty when it can
-}
 
 // questions are the run's targets and the holdout of the value model.
 type questions struct {
-	targets []question
+	targets []predict.Question
 	holdout timeline.AsOf // zero when history is too short for one
 	days    int           // length of the holdout
 }
@@ -42,30 +33,27 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 		if err != nil {
 			return nil, err
 		}
-		t := question{Target: target}
+		t := predict.Question{Target: target}
 		if evidence != nil && !said[t.RoleName()] {
 			said[t.RoleName()] = true
 			r.warn(warning("target.horizon_auto", fmt.Sprintf(
 				"horizon of %d days chosen for events of role %s: %s; write it into targets to keep it the same every night", t.Horizon, t.RoleName(), evidence.Reason())))
 		}
 		if !t.Any && h.census.Roles[t.Role] == 0 {
-			t.skip = fmt.Sprintf("the history has no event of role %s", t.Role)
-		} else if s, err := t.Schedule(r.asOf, first, r.Config.Models.Snapshots, r.zone); err != nil {
-			t.skip = err.Error()
+			t.Skip = fmt.Sprintf("the history has no event of role %s", t.Role)
+		} else if s, err := t.Target.Schedule(r.asOf, first, r.Config.Models.Snapshots, r.zone); err != nil {
+			t.Skip = err.Error()
 		} else {
-			t.schedule = s
+			t.Schedule = s
 		}
 		q.targets = append(q.targets, t)
 	}
-	if days := min(int(r.Config.Models.ValueHorizon), int(r.asOf.Today-first+1)/3); days >= minHoldout && h.census.Roles[datasets.Purchase] > 0 {
+	if days := min(int(r.Config.Models.ValueHorizon), int(r.asOf.Today-first+1)/3); days >= value.MinHoldout && h.census.Roles[datasets.Purchase] > 0 {
 		q.days = days
 		q.holdout = r.asOf.Add(-days, r.zone)
 	}
 	return q, nil
 }
-
-// minHoldout is the shortest holdout of the value model, in days, that says anything.
-const minHoldout = 14
 
 // table is everything later steps learn from.
 type table struct {
@@ -75,13 +63,6 @@ type table struct {
 	asOf     map[int32]timeline.AsOf
 	families []features.Family
 }
-
-// Label columns that are not targets'.
-const (
-	holdoutPurchaseDays = "holdout.purchase_days"
-)
-
-func eligibleColumn(target string) string { return "eligible." + target }
 
 // engineer replays every timeline once for all as-of dates: the run's own,
 // each target's snapshots and the value model's holdout.
@@ -102,17 +83,17 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		return s
 	}
 	for _, t := range q.targets {
-		score.Labels = append(score.Labels, features.Label{Name: eligibleColumn(t.Name), Unit: "0 or 1",
+		score.Labels = append(score.Labels, features.Label{Name: predict.EligibleColumn(t.Name), Unit: "0 or 1",
 			Value: func(_ *timeline.Timeline, hist *timeline.History) float64 {
 				if t.Standing(hist) == targets.Eligible {
 					return 1
 				}
 				return 0
 			}})
-		if t.skip != "" {
+		if t.Skip != "" {
 			continue
 		}
-		for _, a := range append(slices.Clone(t.schedule.Train), t.schedule.Test) {
+		for _, a := range append(slices.Clone(t.Schedule.Train), t.Schedule.Test) {
 			s := past(a)
 			s.Labels = append(s.Labels, t.Label(r.zone))
 		}
@@ -120,7 +101,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	if q.days > 0 {
 		s := past(q.holdout)
 		until := r.asOf
-		s.Labels = append(s.Labels, features.Label{Name: holdoutPurchaseDays, Unit: "days", Value: func(tl *timeline.Timeline, hist *timeline.History) float64 {
+		s.Labels = append(s.Labels, features.Label{Name: value.HoldoutColumn, Unit: "days", Value: func(tl *timeline.Timeline, hist *timeline.History) float64 {
 			out := tl.Between(hist.AsOf, until)
 			return float64(out.DaysWith(datasets.Purchase))
 		}})
@@ -185,44 +166,4 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
-}
-
-// matrix copies columns of a table into rows, keeping those rows for which
-// keep, when not nil, is true.
-func matrix(t *features.Table, names []string, keep func(row int) bool) (models.Matrix, error) {
-	at := make([]int, len(names))
-	for j, n := range names {
-		c, err := t.Column(n)
-		if err != nil {
-			return models.Matrix{}, err
-		}
-		at[j] = c
-	}
-	d := len(names)
-	m := models.Matrix{Names: names, Data: make([]float64, 0, t.Rows()*d)}
-	row := 0
-	for _, rec := range t.Records() {
-		n := int(rec.NumRows())
-		start := len(m.Data)
-		kept := make([]int32, 0, n)
-		for i := range n {
-			if keep == nil || keep(row+i) {
-				kept = append(kept, int32(i))
-			}
-		}
-		m.Data = append(m.Data, make([]float64, len(kept)*d)...)
-		for j, c := range at {
-			col := rec.Column(c).(*array.Float64)
-			values := col.Float64Values()
-			for k, i := range kept {
-				v := values[i]
-				if col.NullN() > 0 && col.IsNull(int(i)) {
-					v = math.NaN()
-				}
-				m.Data[start+k*d+j] = v
-			}
-		}
-		row += n
-	}
-	return m, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -38,7 +39,7 @@ type run struct {
 	summary *Summary
 	started time.Time
 
-	segmentMetrics []metric
+	segmentMetrics []outputs.Metric
 }
 
 // Run makes one night's run and returns what there is to say about it, also
@@ -46,37 +47,38 @@ type run struct {
 func Run(ctx context.Context, o Options) (*Summary, error) {
 	r, err := prepare(o)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
+	defer r.limitMemory()()
 	in, err := r.open(ctx)
 	if err != nil || r.summary.Status == StatusNoop {
-		return r.failed(err)
+		return r.finish(err)
 	}
 	history, err := r.read(ctx, in)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
 	questions, err := r.ask(ctx, history)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
 	table, err := r.engineer(ctx, history, questions)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
 	groups, err := r.segment(ctx, table)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
-	scores, err := r.predict(ctx, table, questions)
+	answers, err := r.predict(ctx, table, questions)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
-	value, err := r.forecast(ctx, table, questions)
+	forecast, err := r.forecast(ctx, table, questions)
 	if err != nil {
-		return r.failed(err)
+		return r.finish(err)
 	}
-	return r.failed(r.publish(ctx, in, history, table, groups, scores, value))
+	return r.finish(r.publish(ctx, in, history, table, groups, answers, forecast))
 }
 
 func prepare(o Options) (*run, error) {
@@ -93,8 +95,8 @@ func prepare(o Options) (*run, error) {
 	return r, nil
 }
 
-// failed completes the summary; a nil error leaves it a success.
-func (r *run) failed(err error) (*Summary, error) {
+// finish completes the summary, of a success when err is nil.
+func (r *run) finish(err error) (*Summary, error) {
 	s := r.summary
 	s.Seconds = r.Now().Sub(r.started).Seconds()
 	s.PeakMemoryBytes = peakMemory()

@@ -15,7 +15,9 @@ import (
 
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/value"
 )
 
 // input is what the run is made from, before a row is read.
@@ -109,7 +111,7 @@ func (r *run) runID(h *history, in *input) string {
 }
 
 // publish writes every table and swaps the pointer.
-func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *groups, all []scores, v *value) error {
+func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) error {
 	return r.step("publish", func() error {
 		staging, noop, err := r.begin(ctx, h, in)
 		if err != nil || noop {
@@ -119,13 +121,13 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 		tables := r.tabulate(h, t, g, all, v)
 		r.summary.Tables = map[string]int64{}
 		for i, table := range tables {
-			w, err := staging.Table(table.name, table.schema)
+			w, err := staging.Table(table.Name, table.Schema)
 			if err != nil {
 				return storageFault(err)
 			}
-			r.summary.Tables[table.name] = 0
-			err = table.records(func(rec arrow.Record) error {
-				r.summary.Tables[table.name] += rec.NumRows()
+			r.summary.Tables[table.Name] = 0
+			err = table.Records(func(rec arrow.Record) error {
+				r.summary.Tables[table.Name] += rec.NumRows()
 				return w.Write(rec)
 			})
 			if err == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/rfm"
@@ -61,10 +62,11 @@ func (r *run) segmentation(ctx context.Context, t *table, c config.Segmentation)
 			return nil, Usage(fmt.Errorf("segmentations[%s].features: no feature %q (shoal features lists them)", c.Name, n))
 		}
 	}
-	x, err := matrix(t.score, names, nil)
+	data, err := t.score.Matrix(names, nil)
 	if err != nil {
 		return nil, err
 	}
+	x := models.Matrix{Names: names, Data: data}
 	p := segments.Params{Chosen: len(c.Features) > 0, KMin: c.KMin, KMax: c.KMax, MinShare: c.MinShare, Restarts: c.Restarts, Seed: c.Seed, Workers: r.workers}
 	if !c.K.Auto {
 		p.K = c.K.N
@@ -88,7 +90,7 @@ func (r *run) curve(name string, s *segments.Segmentation) {
 		return
 	}
 	add := func(metricName string, v float64, rows int, chosen bool) {
-		r.segmentMetrics = append(r.segmentMetrics, metric{Target: name, Model: "kmeans", Split: "fit", Snapshot: r.asOf.String(), Name: metricName, Value: v, Rows: rows, Champion: chosen})
+		r.segmentMetrics = append(r.segmentMetrics, outputs.Metric{Target: name, Model: "kmeans", Split: "fit", Snapshot: r.asOf.String(), Name: metricName, Value: v, Rows: rows, Positives: -1, Champion: chosen})
 	}
 	add("inertia", s.Inertia, len(s.Labels), true)
 	add("segments", float64(len(s.Segments)), len(s.Labels), true)
@@ -123,11 +125,14 @@ func (r *run) summarise(name string, s *segments.Segmentation, spend []float64) 
 // quintiles scores recency, frequency and monetary value of everyone who has
 // bought.
 func (r *run) quintiles(t *table, g *groups) error {
-	x, err := matrix(t.score, []string{features.DaysSinceLastPurchase, features.PurchaseDaysLifetime, features.SpendLifetime}, nil)
-	if err != nil {
-		return err
+	var columns [3][]float64
+	for i, name := range []string{features.DaysSinceLastPurchase, features.PurchaseDaysLifetime, features.SpendLifetime} {
+		var err error
+		if columns[i], err = t.score.Values(name); err != nil {
+			return err
+		}
 	}
-	recency, frequency, monetary := x.Column(nil, 0), x.Column(nil, 1), x.Column(nil, 2)
+	recency, frequency, monetary := columns[0], columns[1], columns[2]
 	if slices.Max(frequency) == 0 {
 		r.warn(models.Warning{Code: "rfm.no_purchases", Message: "nobody has bought: RFM scores are 0 and the RFM segment is no_purchase"})
 		g.scores = make([]rfm.Scores, len(frequency))
@@ -142,14 +147,14 @@ func (r *run) quintiles(t *table, g *groups) error {
 	return err
 }
 
-func (g *groups) rfmColumns() []column {
-	score := func(name, meaning string, of func(rfm.Scores) uint8) column {
-		return small(name, meaning+" 5 is best, 0 is no purchase; quintiles, ties share a score.", func(i int) (int, bool) { return int(of(g.scores[i])), true })
+func (g *groups) rfmColumns() []outputs.Column {
+	score := func(name, meaning string, of func(rfm.Scores) uint8) outputs.Column {
+		return outputs.Small(name, meaning+" 5 is best, 0 is no purchase; quintiles, ties share a score.", func(i int) (int, bool) { return int(of(g.scores[i])), true })
 	}
-	return []column{
+	return []outputs.Column{
 		score("rfm_recency", "How recently the customer bought.", func(s rfm.Scores) uint8 { return s.Recency }),
 		score("rfm_frequency", "On how many days the customer bought.", func(s rfm.Scores) uint8 { return s.Frequency }),
 		score("rfm_monetary", "How much the customer spent.", func(s rfm.Scores) uint8 { return s.Monetary }),
-		text("rfm_segment", "The segment of the published RFM grid.", func(i int) (string, bool) { return string(g.scores[i].Segment()), true }),
+		outputs.Text("rfm_segment", "The segment of the published RFM grid.", func(i int) (string, bool) { return string(g.scores[i].Segment()), true }),
 	}
 }

@@ -1,6 +1,8 @@
 package nightly
 
 import (
+	"github.com/shoal-data/shoal/jobs/predict"
+	"github.com/shoal-data/shoal/jobs/value"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -24,11 +26,11 @@ type Summary struct {
 	Manifest string `json:"manifest,omitempty"`
 	Version  string `json:"version"`
 
-	Input    Input            `json:"input"`
-	Segments []SegmentSummary `json:"segments,omitempty"`
-	Targets  []TargetSummary  `json:"targets,omitempty"`
-	Value    *ValueSummary    `json:"value,omitempty"`
-	Tables   map[string]int64 `json:"tables,omitempty"` // rows by table
+	Input    Input             `json:"input"`
+	Segments []SegmentSummary  `json:"segments,omitempty"`
+	Targets  []predict.Summary `json:"targets,omitempty"`
+	Value    *value.Summary    `json:"value,omitempty"`
+	Tables   map[string]int64  `json:"tables,omitempty"` // rows by table
 
 	Warnings []models.Warning `json:"warnings,omitempty"`
 	Stages   []Stage          `json:"stages,omitempty"`
@@ -65,56 +67,9 @@ type SegmentSummary struct {
 	RevenueShare float64 `json:"revenue_share"`
 }
 
-// TargetSummary is one target's model beside its baseline, out of time.
-type TargetSummary struct {
-	Name    string `json:"name"`
-	Kind    string `json:"kind"`
-	Role    string `json:"role"`
-	Gap     int    `json:"gap_days"`
-	Horizon int    `json:"horizon_days"`
-	// Eligible customers were active within so many days; 0 is at any time.
-	ActiveWithin int    `json:"active_within_days"`
-	Skipped      string `json:"skipped,omitempty"` // why there is no model
-	TestDate     string `json:"test_date,omitempty"`
-	TestRows     int    `json:"test_rows,omitempty"`
-	Positives    int    `json:"test_positives,omitempty"`
-	Champion     string `json:"champion,omitempty"`
-	AUC          Figure `json:"auc"`
-	LogLoss      Figure `json:"log_loss"`
-	ECE          Figure `json:"ece"`
-	Scored       int    `json:"scored_customers"`
-}
-
-// A Figure is the logistic model's number beside the recency rule's; nil where
-// a number is not defined.
-type Figure struct {
-	Model    *float64 `json:"model"`
-	Baseline *float64 `json:"baseline"`
-}
-
-// ValueSummary is the purchase and value model.
-type ValueSummary struct {
-	Skipped       string   `json:"skipped,omitempty"`
-	HorizonDays   int      `json:"horizon_days,omitempty"`
-	Customers     int      `json:"customers,omitempty"`
-	LogLikelihood *float64 `json:"bgnbd_log_likelihood,omitempty"`
-	SpendLogLik   *float64 `json:"gammagamma_log_likelihood,omitempty"`
-	HoldoutDays   int      `json:"holdout_days,omitempty"`
-	HoldoutMAE    Figure   `json:"holdout_mae_purchases"`
-	Expected      float64  `json:"expected_purchases"`
-	ExpectedValue float64  `json:"expected_value"`
-}
-
 // A Stage is what one step cost.
 type Stage struct {
 	Name       string  `json:"name"`
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpu_seconds"`
-}
-
-func figure(v float64, ok bool) *float64 {
-	if !ok {
-		return nil
-	}
-	return &v
 }

@@ -1,6 +1,30 @@
 package nightly
 
-import "syscall"
+import (
+	"fmt"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// limitMemory makes the collector work towards limits.memory, and returns what
+// undoes it and tells whether the budget was kept.
+func (r *run) limitMemory() (done func()) {
+	total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil {
+		r.warn(warning("memory.unknown", fmt.Sprintf("the machine's memory is unknown (%v), so limits.memory is not applied", err)))
+		return func() {}
+	}
+	budget := r.Config.Limits.Memory.Of(int64(total))
+	before := debug.SetMemoryLimit(budget)
+	return func() {
+		debug.SetMemoryLimit(before)
+		if peak := peakMemory(); peak > budget {
+			r.warn(warning("memory.over_budget", fmt.Sprintf("the run needed %d MiB, more than limits.memory (%d MiB): give it more, or fewer windows, snapshots or sample_rows", peak>>20, budget>>20)))
+		}
+	}
+}
 
 // peakMemory is the largest resident set of the process so far, in bytes.
 func peakMemory() int64 {
