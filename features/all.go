@@ -15,6 +15,14 @@ var families = []func(Params) Family{
 	breadth,
 	sessions,
 	rates,
+	trend,
+	timing,
+	carts,
+	messages,
+	loyalty,
+	feedback,
+	price,
+	journey,
 }
 
 // core families carry the columns that segments and models are built on.

@@ -37,7 +37,7 @@ func breadth(p Params) Family {
 		Column{"category_entropy", "bits", "[0, ∞)", "no purchase with a category", "Shannon entropy of the categories of purchase lines: 0 is one category only.",
 			"CASE WHEN count(category) FILTER (WHERE role = 'purchase') > 0 THEN entropy(category) FILTER (WHERE role = 'purchase' AND category IS NOT NULL) END"},
 	)
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		var products, categories, viewed, channels tally
 		return func(h *timeline.History, out []float64) {
 			clear(out)

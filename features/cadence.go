@@ -25,7 +25,7 @@ func cadence(Params) Family {
 			{"active_day_gap_mean", "days", "[1, ∞)", "fewer than two active days", "Mean gap between consecutive days with an event of any kind.", "(max(day) - min(day)) / nullif(count(DISTINCT day) - 1, 0)"},
 		},
 	}
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {
 			for i := range out {
 				out[i] = math.NaN()

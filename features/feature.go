@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
 )
 
@@ -21,7 +22,10 @@ type Column struct {
 	Range   string // interval, e.g. "[0, 1]"
 	Null    string // when the value is null; "never" otherwise
 	Meaning string // one line
-	SQL     string // DuckDB aggregate over the family's From, grouped by customer_id
+	// SQL is a DuckDB aggregate over the family's From, grouped by customer_id.
+	// In both, $today stands for the as-of date and $instant for the as-of
+	// instant in µs since 1970-01-01 UTC.
+	SQL string
 }
 
 // A Family is a group of columns that one pass over a history fills.
@@ -34,8 +38,13 @@ type Family struct {
 	Columns []Column
 	// New returns a function that writes the family's columns for one history.
 	// Each goroutine has its own, so it may keep scratch memory.
-	New func() Fill
+	New func(Values) Fill
 }
+
+// Values lists the values of a dictionary column by rank (rank 0 is null), as
+// timeline.Store.Values does: a family that asks for a channel by name looks up
+// which ranks of the histories mean it.
+type Values func(datasets.Field) []string
 
 // Fill writes one value a column into out, in declared order.
 type Fill func(h *timeline.History, out []float64)
@@ -44,11 +53,13 @@ type Fill func(h *timeline.History, out []float64)
 type Params struct {
 	Windows    []int         // trailing windows in days, ascending; lifetime is always added
 	SessionGap time.Duration // a visit without a session id ends after this long without an event
+	CartHours  int           // a cart without a purchase is abandoned this many hours after its last addition
 }
 
-// DefaultParams has windows of 7, 30, 90 and 365 days and a session gap of 30 minutes.
+// DefaultParams has windows of 7, 30, 90 and 365 days, a session gap of 30
+// minutes and carts that are abandoned after 24 hours.
 func DefaultParams() Params {
-	return Params{Windows: []int{7, 30, 90, 365}, SessionGap: 30 * time.Minute}
+	return Params{Windows: []int{7, 30, 90, 365}, SessionGap: 30 * time.Minute, CartHours: 24}
 }
 
 // Validate reports every fault of the parameters.
@@ -64,6 +75,9 @@ func (p Params) Validate() error {
 	}
 	if p.SessionGap < time.Second {
 		faults = append(faults, fmt.Sprintf("SessionGap (%v) must be at least 1s", p.SessionGap))
+	}
+	if p.CartHours < 1 || p.CartHours > 8760 {
+		faults = append(faults, fmt.Sprintf("CartHours (%d) must be 1 to 8760 hours", p.CartHours))
 	}
 	if faults != nil {
 		return fmt.Errorf("features: %s", strings.Join(faults, "; "))

@@ -20,27 +20,47 @@ import (
 
 // An event of the random histories below; -1 stands for null.
 type event struct {
-	customer                   int
-	time                       int64
-	role                       datasets.Role
-	amount, quantity           datasets.Money
-	product, category, channel int
-	session                    int
+	customer                 int
+	time                     int64
+	role                     datasets.Role
+	amount, quantity, rating datasets.Money
+	product, category        int
+	channel, campaign        int
+	session                  int
+}
+
+// channels are what events come by: those with columns of their own in more
+// than one spelling, and others.
+var channels = []string{"email", "push", "sms", "mail", "ad", "social", "Email", "PUSH", "web", "store"}
+
+// temperaments are what different customers mostly do. Whatever is not among
+// them happens too, but seldom.
+var temperaments = [][]datasets.Role{
+	{datasets.Purchase},
+	{datasets.View, datasets.View, datasets.View, datasets.Search, datasets.CartAdd, datasets.CartAdd, datasets.CartRemove, datasets.Checkout},
+	{datasets.MessageSent, datasets.MessageSent, datasets.MessageOpen, datasets.MessageClick},
+	{datasets.Subscribe, datasets.Renew, datasets.Cancel, datasets.Ticket, datasets.FeatureUse},
+	{datasets.Purchase, datasets.Coupon, datasets.Review, datasets.View, datasets.CartAdd},
+	{datasets.View},
 }
 
 // hardHistory is random history with the cases that break naive code: ties in
 // time, several roles at one instant, one-event customers, negative and absent
-// amounts, absent and interleaved sessions, events on both sides of midnight
-// and of clock changes.
+// amounts, absent and interleaved sessions, events on both sides of midnight,
+// of clock changes and of the edges of windows, gaps of exactly the length that
+// ends a visit or a cart, customers of very different habits and numbers of
+// events.
 func hardHistory(seed uint64, customers, events int) []event {
+	const minute, hour, day = 60_000_000, 3_600_000_000, 86_400_000_000
 	r := rand.New(rand.NewPCG(seed, 1))
-	start := time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-	changes := []int64{ // Europe/London and America/New_York clock changes of 2023
-		time.Date(2023, 3, 26, 1, 0, 0, 0, time.UTC).UnixMicro(),
-		time.Date(2023, 10, 29, 1, 0, 0, 0, time.UTC).UnixMicro(),
-		time.Date(2023, 3, 12, 7, 0, 0, 0, time.UTC).UnixMicro(),
-		time.Date(2023, 11, 5, 6, 0, 0, 0, time.UTC).UnixMicro(),
-	}
+	at := func(y int, m time.Month, d, h int) int64 { return time.Date(y, m, d, h, 0, 0, 0, time.UTC).UnixMicro() }
+	start := at(2023, 1, 1, 0)
+	// Europe/London and America/New_York clock changes of 2023; the tests' as-of dates are among them.
+	changes := []int64{at(2023, 3, 26, 1), at(2023, 10, 29, 1), at(2023, 3, 12, 7), at(2023, 11, 5, 6)}
+	ends := []int64{at(2023, 3, 26, 0), at(2023, 10, 29, 0), at(2024, 2, 20, 0)}
+	edges := []int64{0, 1, 6, 7, 8, 29, 30, 31, 59, 60, 89, 90, 91, 119, 120, 149, 150, 178, 179, 180, 181, 334, 335, 364, 365, 366, 394, 395}
+	parts := []int64{0, 6 * hour, 12 * hour, 18 * hour, day - 1, 6*hour - 1, 12*hour - 1, 18*hour - 1}
+	follow := []int64{0, 0, 0, 30 * minute, 30*minute + 1, day, day + 1, 90 * minute, 3 * day}
 	maybe := func(n int) int {
 		if r.IntN(4) == 0 {
 			return -1
@@ -49,23 +69,35 @@ func hardHistory(seed uint64, customers, events int) []event {
 	}
 	var es []event
 	for i := range events {
-		e := event{customer: r.IntN(customers), role: datasets.Role(r.IntN(datasets.NumRoles)), amount: datasets.NullMoney, quantity: datasets.NullMoney,
-			product: maybe(9), category: maybe(4), channel: maybe(5), session: maybe(40)}
-		if r.IntN(2) == 0 {
-			e.role = datasets.Purchase
+		e := event{customer: r.IntN(customers), role: datasets.Role(r.IntN(datasets.NumRoles)), amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
+			product: maybe(9), category: maybe(4), channel: maybe(len(channels)), campaign: maybe(3), session: maybe(40)}
+		if e.customer%7 == 6 && r.IntN(8) > 0 {
+			e.customer-- // every seventh customer has few events
 		}
-		switch r.IntN(5) {
+		if habits := temperaments[e.customer%len(temperaments)]; r.IntN(5) > 0 {
+			e.role = habits[r.IntN(len(habits))]
+		}
+		switch r.IntN(6) {
 		case 0:
-			e.time = changes[r.IntN(len(changes))] + int64(r.IntN(7_200_000_000)) - 3_600_000_000
+			e.time = changes[r.IntN(len(changes))] + r.Int64N(2*hour) - hour
 		case 1:
-			e.time = start + int64(r.IntN(400))*86_400_000_000 // midnight
+			e.time = start + r.Int64N(400)*day // midnight
 		case 2:
-			e.time = start + int64(r.IntN(400*24*4))*900_000_000 // quarter hours: many ties
+			e.time = start + r.Int64N(400*24*4)*15*minute // quarter hours: many ties
+		case 3:
+			e.time = ends[r.IntN(len(ends))] - edges[r.IntN(len(edges))]*day + parts[r.IntN(len(parts))]
 		default:
-			e.time = start + r.Int64N(400*86_400_000_000)
+			e.time = start + r.Int64N(400*day)
 		}
-		if i > 0 && r.IntN(5) == 0 {
-			e.customer, e.time = es[i-1].customer, es[i-1].time+int64(r.IntN(2))*1_800_000_000
+		if i > 0 && r.IntN(3) == 0 {
+			last := es[i-1]
+			e.customer, e.time = last.customer, last.time+follow[r.IntN(len(follow))]
+			if habits := temperaments[e.customer%len(temperaments)]; r.IntN(5) > 0 {
+				e.role = habits[r.IntN(len(habits))]
+			}
+			if r.IntN(2) == 0 {
+				e.channel, e.campaign, e.session = last.channel, last.campaign, last.session
+			}
 		}
 		if r.IntN(5) > 0 {
 			e.amount = datasets.Money(r.IntN(2_000_000) - 200_000)
@@ -73,12 +105,23 @@ func hardHistory(seed uint64, customers, events int) []event {
 		if r.IntN(3) > 0 {
 			e.quantity = datasets.Money(r.IntN(6)) * datasets.MoneyScale
 		}
+		if r.IntN(6) == 0 || e.role == datasets.Review {
+			e.rating = datasets.Money(r.IntN(11)) * datasets.MoneyScale / 2
+		}
 		es = append(es, e)
 	}
 	for c := range 5 { // customers of a single event
-		es = append(es, event{customer: customers + c, time: start + int64(c)*86_400_000_000, role: datasets.Role(c), amount: datasets.NullMoney, quantity: datasets.NullMoney, product: -1, category: -1, channel: -1, session: -1})
+		es = append(es, event{customer: customers + c, time: start + int64(c)*day, role: datasets.Role(c), amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
+			product: -1, category: -1, channel: -1, campaign: -1, session: -1})
 	}
 	return es
+}
+
+func channelName(i int) string {
+	if i < 0 {
+		return ""
+	}
+	return channels[i]
 }
 
 func name(prefix string, i int) string {
@@ -111,7 +154,9 @@ func load(t *testing.T, es []event, workers int, opts timeline.Options) *timelin
 			b.Quantity = append(b.Quantity, e.quantity)
 			b.Product = append(b.Product, code(dicts.Product, name("p", e.product)))
 			b.Category = append(b.Category, code(dicts.Category, name("k", e.category)))
-			b.Channel = append(b.Channel, code(dicts.Channel, name("ch", e.channel)))
+			b.Rating = append(b.Rating, e.rating)
+			b.Channel = append(b.Channel, code(dicts.Channel, channelName(e.channel)))
+			b.Campaign = append(b.Campaign, code(dicts.Campaign, name("m", e.campaign)))
 			b.Session = append(b.Session, code(dicts.Session, name("s", e.session)))
 		}
 		if err := log.Append(at/700%workers, &b); err != nil {
@@ -137,17 +182,17 @@ func eventsSQL(t *testing.T, es []event) []string {
 		return m.String()
 	}
 	for _, e := range es {
-		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), "t" + e.role.String(), money(e.amount), money(e.quantity),
-			name("p", e.product), name("k", e.category), name("ch", e.channel), name("s", e.session)})
+		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), "t" + e.role.String(), money(e.amount), money(e.quantity), money(e.rating),
+			name("p", e.product), name("k", e.category), channelName(e.channel), name("m", e.campaign), name("s", e.session)})
 	}
 	w.Flush()
 	if err := w.Error(); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
-	return []string{fmt.Sprintf(`CREATE TABLE events AS SELECT customer_id, make_timestamp(us) AS event_time, role, event_type, amount, quantity, product_id, category, channel, session_id
+	return []string{fmt.Sprintf(`CREATE TABLE events AS SELECT customer_id, make_timestamp(us) AS event_time, role, event_type, amount, quantity, rating, product_id, category, channel, campaign_id, session_id
 FROM read_csv('%s', header=false, columns={'customer_id': 'VARCHAR', 'us': 'BIGINT', 'role': 'VARCHAR', 'event_type': 'VARCHAR', 'amount': 'DECIMAL(18,4)', 'quantity': 'DECIMAL(18,4)',
- 'product_id': 'VARCHAR', 'category': 'VARCHAR', 'channel': 'VARCHAR', 'session_id': 'VARCHAR'})`, path)}
+ 'rating': 'DECIMAL(18,4)', 'product_id': 'VARCHAR', 'category': 'VARCHAR', 'channel': 'VARCHAR', 'campaign_id': 'VARCHAR', 'session_id': 'VARCHAR'})`, path)}
 }
 
 func zone(t *testing.T, name string) *time.Location {
@@ -174,14 +219,14 @@ func asOfs(t *testing.T, z *time.Location, dates ...string) []timeline.AsOf {
 
 func TestDeclarations(t *testing.T) {
 	featuretest.Declarations(t, features.All(features.DefaultParams()))
-	featuretest.Declarations(t, features.All(features.Params{Windows: nil, SessionGap: time.Minute}))
+	featuretest.Declarations(t, features.All(features.Params{Windows: nil, SessionGap: time.Minute, CartHours: 1}))
 }
 
 // Every column equals its own SQL in DuckDB, in three time zones, at as-of
 // dates before, on and after clock changes.
 func TestEveryColumnEqualsItsSQL(t *testing.T) {
 	python := pyoracle.Python(t)
-	es := hardHistory(7, 120, 9000)
+	es := hardHistory(7, 140, 12000)
 	sql := eventsSQL(t, es)
 	for _, z := range []string{"UTC", "Europe/London", "America/New_York"} {
 		t.Run(strings.ReplaceAll(z, "/", "_"), func(t *testing.T) {
@@ -197,8 +242,29 @@ func TestEveryColumnEqualsItsSQL(t *testing.T) {
 					t.Fatalf("%d customers as of %s: the history does not exercise the features", table.Rows(), table.AsOf)
 				}
 			}
+			featuretest.Values(t, tables, families)
 			featuretest.Report(t, featuretest.Compare(t, python, sql, tables, families, location))
 		})
+	}
+}
+
+// Other parameters reach both the values and their SQL.
+func TestParametersReachTheSQL(t *testing.T) {
+	python := pyoracle.Python(t)
+	es := hardHistory(13, 60, 4000)
+	families := features.All(features.Params{Windows: []int{1, 60}, SessionGap: 90 * time.Minute, CartHours: 1})
+	tables := featuretest.Tables(t, load(t, es, 1, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, "2023-10-29"), 1)
+	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+}
+
+func TestParamsReportEveryFault(t *testing.T) {
+	err := features.Params{Windows: []int{0, 30, 7}, SessionGap: time.Millisecond}.Validate()
+	want := "features: Windows[0] (0) must be 1 to 36500 days; Windows[2] (7) must be above Windows[1] (30); SessionGap (1ms) must be at least 1s; CartHours (0) must be 1 to 8760 hours"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if err := features.DefaultParams().Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

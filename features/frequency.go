@@ -30,7 +30,7 @@ func frequency(p Params) Family {
 			})
 		}
 	}
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {
 			clear(out)
 			byRole := out[2*len(ws):]

@@ -43,7 +43,7 @@ func money(p Params) Family {
 		Column{RepeatDaySpendMean, "currency", "(-∞, ∞)", "fewer than two purchase days", "Mean spend of a purchase day after the first one: the monetary value of a Gamma-Gamma model.",
 			"coalesce(sum(amount) FILTER (WHERE role = 'purchase' AND day > first_purchase_day), 0)::DOUBLE / nullif(greatest(count(DISTINCT day) FILTER (WHERE role = 'purchase') - 1, 0), 0)"},
 	)
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))
 		return func(h *timeline.History, out []float64) {
 			clear(out)

@@ -26,7 +26,7 @@ func rates(Params) Family {
 			{"message_click_rate", "share", "[0, ∞)", "no message sent", "Clicks per message sent, over all channels.", "count(*) FILTER (WHERE role = 'message_click') / " + sent},
 		},
 	}
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {
 			tenure := float64(h.AsOf.Today - h.Day[0] + 1)
 			count := func(r datasets.Role) float64 { return float64(len(h.Positions(r))) }

@@ -27,7 +27,7 @@ func recency(Params) Family {
 			fmt.Sprintf("$today - max(day) FILTER (WHERE role = '%s')", r),
 		})
 	}
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {
 			age := func(i int32) float64 { return float64(h.AsOf.Today - h.Day[i]) }
 			out[0] = age(0)

@@ -54,7 +54,7 @@ func sessions(p Params) Family {
 		day         int32
 		converted   bool
 	}
-	f.New = func() Fill {
+	f.New = func(Values) Fill {
 		var visits []visit
 		given := map[uint32]int{} // session code → place in visits
 		return func(h *timeline.History, out []float64) {

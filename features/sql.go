@@ -10,13 +10,14 @@ import (
 
 // HistorySQL is the DuckDB query for the relation `history` that every
 // family's From reads: the canonical events strictly before the as-of instant,
-// with their local calendar day. The table `events` is datasets/scan's EventSQL.
+// with their local calendar day and clock, the seconds that a local clock on
+// the wall is past midnight. The table `events` is datasets/scan's EventSQL.
 func HistorySQL(asOf timeline.AsOf, zone *time.Location) string {
-	day := "CAST(event_time AS DATE)"
+	local := "event_time"
 	if zone != time.UTC {
-		day = fmt.Sprintf("CAST(timezone('%s', timezone('UTC', event_time)) AS DATE)", strings.ReplaceAll(zone.String(), "'", "''"))
+		local = fmt.Sprintf("timezone('%s', timezone('UTC', event_time))", strings.ReplaceAll(zone.String(), "'", "''"))
 	}
-	return fmt.Sprintf("SELECT *, %s AS day FROM events WHERE epoch_us(event_time) < %d", day, asOf.Instant)
+	return fmt.Sprintf("SELECT *, CAST(%[1]s AS DATE) AS day, hour(%[1]s) * 3600 + minute(%[1]s) * 60 + second(%[1]s) AS clock FROM events WHERE epoch_us(event_time) < %[2]d", local, asOf.Instant)
 }
 
 // SQL is the family's DuckDB query as of a moment over `history`: one row a
@@ -28,5 +29,5 @@ func (f Family) SQL(asOf timeline.AsOf) string {
 		fmt.Fprintf(&b, ",\n  %s AS %s", c.SQL, c.Name)
 	}
 	fmt.Fprintf(&b, "\nFROM %s\nGROUP BY customer_id", f.From)
-	return strings.ReplaceAll(b.String(), "$today", fmt.Sprintf("DATE '%s'", asOf))
+	return strings.NewReplacer("$today", fmt.Sprintf("DATE '%s'", asOf), "$instant", fmt.Sprint(asOf.Instant)).Replace(b.String())
 }

@@ -104,7 +104,7 @@ func Build(ctx context.Context, store *timeline.Store, families []Family, snapsh
 	for w := range states {
 		st := &state{bucket: -1, tables: make([]pending, len(snapshots))}
 		for _, f := range families {
-			st.fills = append(st.fills, f.New())
+			st.fills = append(st.fills, f.New(store.Values))
 		}
 		for i := range st.tables {
 			st.tables[i].ids = array.NewBuilder(memory.DefaultAllocator, schemas[i].Field(0).Type)

@@ -1,5 +1,5 @@
 // Package featuretest checks feature families: their declarations against the
-// rules every column obeys, and their values against their own SQL in DuckDB.
+// rules every column obeys and against their values, and their values against their own SQL in DuckDB.
 package featuretest
 
 import (
@@ -7,10 +7,12 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -46,6 +48,64 @@ func Declarations(t *testing.T, families []features.Family) {
 			}
 		}
 	}
+}
+
+var interval = regexp.MustCompile(`^([[(])(-∞|-?[0-9.]+), (∞|-?[0-9.]+)([\])])$`)
+
+// Values checks what the declarations say of values against the tables: every
+// value is in its column's range, a column that is never null has no null and
+// any other has some, and none is a constant, which any wrong rule could equal.
+// A column whose window is longer than the tables' histories will fail.
+func Values(t *testing.T, tables []*features.Table, families []features.Family) {
+	t.Helper()
+	for _, f := range families {
+		for _, c := range f.Columns {
+			m := interval.FindStringSubmatch(c.Range)
+			if m == nil {
+				t.Errorf("%s: the range %q of %s is not an interval such as [0, ∞)", f.Name, c.Range, c.Name)
+				continue
+			}
+			low, high := bound(m[2]), bound(m[3])
+			distinct := map[float64]bool{}
+			nulls := 0
+			for _, table := range tables {
+				values, err := table.Values(c.Name)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, v := range values {
+					switch {
+					case math.IsNaN(v):
+						nulls++
+					case v < low || v > high || math.IsInf(v, 0) || m[1] == "(" && v == low || m[4] == ")" && v == high:
+						t.Errorf("%s: %s is %v as of %s, outside its range %s", f.Name, c.Name, v, table.AsOf, c.Range)
+					default:
+						distinct[v] = true
+					}
+				}
+			}
+			if len(distinct) < 2 {
+				t.Errorf("%s: %s takes %d distinct values: this history does not exercise it", f.Name, c.Name, len(distinct))
+			}
+			if (c.Null == "never") != (nulls == 0) {
+				t.Errorf("%s: %s is null for %d customers, and is declared so when: %s", f.Name, c.Name, nulls, c.Null)
+			}
+		}
+	}
+}
+
+func bound(s string) float64 {
+	switch s {
+	case "-∞":
+		return math.Inf(-1)
+	case "∞":
+		return math.Inf(1)
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return v
 }
 
 // Tables builds the feature table of every as-of moment in memory.

@@ -85,10 +85,20 @@ func newZoneClock(zone *time.Location) *zoneClock {
 // never go back: where a clock is set back across midnight, the new day has
 // begun at its first midnight, as startOfDay has it.
 func (c *zoneClock) day(micros int64) int32 {
+	day, _ := c.read(micros)
+	return day
+}
+
+// read is the local calendar day of an instant and what the clock on the wall
+// shows, in seconds since midnight. Unlike days, the clock does go back.
+func (c *zoneClock) read(micros int64) (day, clock int32) {
 	if micros < c.from || micros >= c.to {
 		c.lookUp(micros)
 	}
-	return max(floorDay(micros+c.offset), c.earliest)
+	local := micros + c.offset
+	day = floorDay(local)
+	clock = int32((local - int64(day)*microsPerDay) / 1_000_000)
+	return max(day, c.earliest), clock
 }
 
 func (c *zoneClock) lookUp(micros int64) {

@@ -12,6 +12,7 @@ import (
 type Events struct {
 	Time     []int64 // µs since 1970-01-01 UTC
 	Day      []int32 // local calendar day, days since 1970-01-01
+	Clock    []int32 // what a local clock on the wall shows: seconds since midnight, [0, 86400)
 	Role     []datasets.Role
 	Amount   []datasets.Money // NullMoney when absent
 	Quantity []datasets.Money
@@ -31,7 +32,7 @@ func (e *Events) Len() int { return len(e.Time) }
 // nothing behind the cut can be reached through the result.
 func (e *Events) slice(lo, hi int) Events {
 	return Events{
-		Time: cut(e.Time, lo, hi), Day: cut(e.Day, lo, hi), Role: cut(e.Role, lo, hi),
+		Time: cut(e.Time, lo, hi), Day: cut(e.Day, lo, hi), Clock: cut(e.Clock, lo, hi), Role: cut(e.Role, lo, hi),
 		Amount: cut(e.Amount, lo, hi), Quantity: cut(e.Quantity, lo, hi), Rating: cut(e.Rating, lo, hi),
 		Type: cut(e.Type, lo, hi), Product: cut(e.Product, lo, hi), Category: cut(e.Category, lo, hi),
 		Channel: cut(e.Channel, lo, hi), Campaign: cut(e.Campaign, lo, hi), Session: cut(e.Session, lo, hi),

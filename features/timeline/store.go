@@ -363,14 +363,15 @@ func (l *loader) dedupe(rows []uint32) []uint32 {
 }
 
 // fill gathers the rows into contiguous columns: codes become ranks, instants
-// get their local day.
+// get their local day and time of day.
 func (l *loader) fill(rows []uint32) {
 	e, r := &l.sorted, &l.raw
 	e.Time = gather(e.Time[:0], r.time, rows)
 	e.Role = gather(e.Role[:0], r.role, rows)
 	e.Day = slices.Grow(e.Day[:0], len(rows))[:len(rows)]
+	e.Clock = slices.Grow(e.Clock[:0], len(rows))[:len(rows)]
 	for i, t := range e.Time {
-		e.Day[i] = l.clock.day(t)
+		e.Day[i], e.Clock[i] = l.clock.read(t)
 	}
 	for i, dst := range []*[]datasets.Money{amount: &e.Amount, quantity: &e.Quantity, rating: &e.Rating} {
 		if l.s.hasMoney[i] {

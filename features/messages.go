@@ -1,0 +1,185 @@
+package features
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+// messageChannels are the channels with columns of their own, in column order.
+var messageChannels = []string{"email", "push", "sms", "mail", "ad", "social"}
+
+// messages: what was sent to the customer by each channel, and what came back.
+// A channel is recognised by its name in any case.
+func messages(Params) Family {
+	f := Family{
+		Name: "messages", Meaning: "What was sent to the customer by email, push, sms, mail, ad and social, and what was opened and clicked.",
+		From: `(SELECT *,
+  max(event_time) FILTER (WHERE role = 'message_open') OVER (PARTITION BY customer_id) AS last_open,
+  count(*) OVER (PARTITION BY customer_id, role, channel) AS channel_events,
+  min(epoch_us(event_time)) FILTER (WHERE role = 'message_open')
+   OVER (PARTITION BY customer_id, campaign_id, channel ORDER BY event_time RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) - epoch_us(event_time) AS response
+ FROM history)`,
+	}
+	const perChannel = 7
+	for _, name := range messageChannels {
+		count := func(role, window string) string {
+			return fmt.Sprintf("count(*) FILTER (WHERE role = '%s' AND lower(channel) = '%s'%s)", role, name, window)
+		}
+		recent := func(role string) string { return count(role, fmt.Sprintf(" AND day > $today - %d", recentDays)) }
+		sent := "nullif(" + count("message_sent", "") + ", 0)"
+		f.Columns = append(f.Columns,
+			Column{name + "_sent_90d", "messages", "[0, ∞)", "never", "Messages sent by " + name + " in the last 90 days.", recent("message_sent")},
+			Column{name + "_opened_90d", "messages", "[0, ∞)", "never", "Opens by " + name + " in the last 90 days.", recent("message_open")},
+			Column{name + "_clicked_90d", "messages", "[0, ∞)", "never", "Clicks by " + name + " in the last 90 days.", recent("message_click")},
+			Column{name + "_sent_lifetime", "messages", "[0, ∞)", "never", "Messages sent by " + name + " ever; times the rates, the opens and clicks ever.", count("message_sent", "")},
+			Column{name + "_open_rate", "share", "[0, ∞)", "no message sent by " + name, "Opens per message sent by " + name + ", ever; above 1 when messages are opened more than once.", count("message_open", "") + " / " + sent},
+			Column{name + "_click_rate", "share", "[0, ∞)", "no message sent by " + name, "Clicks per message sent by " + name + ", ever.", count("message_click", "") + " / " + sent},
+			Column{"days_since_last_" + name + "_response", "days", "[0, ∞)", "no open or click by " + name, "Days from the last open or click by " + name + " to the as-of date.",
+				fmt.Sprintf("$today - max(day) FILTER (WHERE role IN ('message_open', 'message_click') AND lower(channel) = '%s')", name)},
+		)
+	}
+	f.Columns = append(f.Columns,
+		Column{"message_response_hours_mean", "hours", "[0, ∞)", "no message opened after it was sent", "Mean time from a message sent to the next open of the same campaign and channel, over messages that have one.",
+			"avg(response) FILTER (WHERE role = 'message_sent' AND response IS NOT NULL) / 3.6e9"},
+		Column{"preferred_message_channel_share", "share", "(0, 1]", "no open with a channel", "Share of opens in the channel most opened.",
+			"max(channel_events) FILTER (WHERE role = 'message_open' AND channel IS NOT NULL) / nullif(count(channel) FILTER (WHERE role = 'message_open'), 0)"},
+		Column{"messages_since_last_open", "messages", "[0, ∞)", "never", "Messages sent after the last open; all of them when none was opened.",
+			"count(*) FILTER (WHERE role = 'message_sent' AND (last_open IS NULL OR event_time > last_open))"},
+	)
+	roles := [...]datasets.Role{datasets.MessageSent, datasets.MessageOpen, datasets.MessageClick}
+	const sent, opened, clicked = 0, 1, 2
+	type counts struct {
+		recent, ever [len(roles)]int32
+		lastResponse int32
+		responded    bool
+	}
+	f.New = func(values Values) Fill {
+		// by rank: the place in messageChannels, or −1
+		names := values(datasets.Channel)
+		place := make([]int8, len(names))
+		for rank, name := range names {
+			place[rank] = int8(slices.Index(messageChannels, strings.ToLower(name)))
+		}
+		if len(place) > 0 {
+			place[0] = -1 // null, whatever the list says of it
+		}
+		byChannel := make([]counts, len(messageChannels))
+		var openedBy tally
+		var sendings []sending
+		return func(h *timeline.History, out []float64) {
+			nulls(out)
+			clear(byChannel)
+			openedBy.reset()
+			for r, role := range roles {
+				for _, i := range h.Positions(role) {
+					c := code(h.Channel, i)
+					if c == 0 {
+						continue
+					}
+					if r == opened {
+						openedBy.add(c)
+					}
+					if place[c] < 0 {
+						continue
+					}
+					n := &byChannel[place[c]]
+					age := h.AsOf.Today - h.Day[i]
+					n.ever[r]++
+					if age < recentDays {
+						n.recent[r]++
+					}
+					if r != sent && (!n.responded || age < n.lastResponse) {
+						n.responded, n.lastResponse = true, age
+					}
+				}
+			}
+			for k := range byChannel {
+				n, row := &byChannel[k], out[perChannel*k:][:perChannel]
+				for r := range roles {
+					row[r] = float64(n.recent[r])
+				}
+				row[3] = float64(n.ever[sent])
+				row[4] = share(n.ever[opened], n.ever[sent])
+				row[5] = share(n.ever[clicked], n.ever[sent])
+				if n.responded {
+					row[6] = float64(n.lastResponse)
+				}
+			}
+			rest := out[perChannel*len(messageChannels):]
+			if openedBy.total > 0 {
+				rest[1] = share(int(openedBy.most()), openedBy.total)
+			}
+			sents, opens := h.Positions(datasets.MessageSent), h.Positions(datasets.MessageOpen)
+			unopened := len(sents)
+			if len(opens) > 0 {
+				last := h.Time[opens[len(opens)-1]]
+				for unopened = 0; unopened < len(sents) && h.Time[sents[len(sents)-1-unopened]] > last; {
+					unopened++
+				}
+			}
+			rest[2] = float64(unopened)
+			if len(sents) == 0 || len(opens) == 0 {
+				return
+			}
+			// Each message meets its next open by walking back through its
+			// campaign and channel.
+			sendings = sendings[:0]
+			for _, i := range sents {
+				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), false, h.Time[i]})
+			}
+			for _, i := range opens {
+				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), true, h.Time[i]})
+			}
+			slices.SortFunc(sendings, compareSendings)
+			var micros, answered int64
+			next := -1
+			for j := len(sendings) - 1; j >= 0; j-- {
+				s := &sendings[j]
+				if next >= 0 && (sendings[next].campaign != s.campaign || sendings[next].channel != s.channel) {
+					next = -1
+				}
+				if s.opened {
+					next = j
+				} else if next >= 0 {
+					answered++
+					micros += sendings[next].time - s.time
+				}
+			}
+			rest[0] = share(float64(micros)/3.6e9, float64(answered))
+		}
+	}
+	return f
+}
+
+// A sending is a message sent or an open.
+type sending struct {
+	campaign, channel uint32
+	opened            bool
+	time              int64
+}
+
+// compareSendings orders by campaign, channel and time; at one instant a
+// message comes before its open.
+func compareSendings(a, b sending) int {
+	if c := cmp.Compare(a.campaign, b.campaign); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.channel, b.channel); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.time, b.time); c != 0 {
+		return c
+	}
+	switch {
+	case a.opened == b.opened:
+		return 0
+	case b.opened:
+		return -1
+	}
+	return 1
+}
