@@ -16,7 +16,7 @@ const recentDays = 90
 // A monthClock turns local days into calendar months, remembering the month it
 // last looked up: a history's days ascend, so most are in it.
 type monthClock struct {
-	from, to int32 // days [from, to) are in month
+	from, to int32 // days [from, to) are in month; empty before the first look-up
 	month    int32
 }
 
@@ -26,7 +26,7 @@ func (c *monthClock) at(day int32) int32 {
 	if day < c.from || day >= c.to {
 		y, m, d := time.Unix(int64(day)*86_400, 0).UTC().Date()
 		c.from = day - int32(d) + 1
-		c.to = c.from + int32(time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day())
+		c.to = c.from + 28 // every month's least; the days after are looked up each time
 		c.month = int32(y)*12 + int32(m) - 1
 	}
 	return c.month

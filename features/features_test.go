@@ -226,27 +226,61 @@ func TestDeclarations(t *testing.T) {
 // dates before, on and after clock changes.
 func TestEveryColumnEqualsItsSQL(t *testing.T) {
 	python := pyoracle.Python(t)
-	es := hardHistory(7, 140, 12000)
+	es := proven()
 	sql := eventsSQL(t, es)
-	for _, z := range []string{"UTC", "Europe/London", "America/New_York"} {
-		t.Run(strings.ReplaceAll(z, "/", "_"), func(t *testing.T) {
-			location := zone(t, z)
-			if z == "UTC" {
-				location = time.UTC
-			}
+	for _, c := range cases(t) {
+		t.Run(strings.ReplaceAll(c.zone.String(), "/", "_"), func(t *testing.T) {
 			families := features.All(features.DefaultParams())
-			store := load(t, es, 2, timeline.Options{Zone: location})
-			tables := featuretest.Tables(t, store, families, asOfs(t, location, "2023-03-26", "2023-10-29", "2024-02-20"), 2)
+			store := load(t, es, 2, timeline.Options{Zone: c.zone})
+			tables := featuretest.Tables(t, store, families, c.asOfs, 2)
 			for _, table := range tables {
 				if table.Rows() < 100 {
 					t.Fatalf("%d customers as of %s: the history does not exercise the features", table.Rows(), table.AsOf)
 				}
 			}
-			featuretest.Values(t, tables, families)
-			featuretest.Report(t, featuretest.Compare(t, python, sql, tables, families, location))
+			featuretest.Report(t, featuretest.Compare(t, python, sql, tables, families, c.zone))
 		})
 	}
 }
+
+func TestValuesKeepWhatIsDeclared(t *testing.T) {
+	families := features.All(features.DefaultParams())
+	var tables []*features.Table
+	for _, c := range cases(t) {
+		tables = append(tables, featuretest.Tables(t, load(t, proven(), 1, timeline.Options{Zone: c.zone}), families, c.asOfs, 1)...)
+	}
+	featuretest.Values(t, tables, families)
+}
+
+type zoneCase struct {
+	zone  *time.Location
+	asOfs []timeline.AsOf
+}
+
+// cases are the time zones and as-of dates of the comparison: before, on and
+// after clock changes, and after the last event.
+func cases(t *testing.T) []zoneCase {
+	t.Helper()
+	var cs []zoneCase
+	for _, c := range []struct {
+		zone  string
+		dates []string
+	}{
+		{"UTC", []string{"2023-03-26", "2023-10-29", "2024-02-20"}},
+		{"Europe/London", []string{"2023-03-26", "2023-10-29"}},
+		{"America/New_York", []string{"2023-11-05", "2024-01-20"}},
+	} {
+		location := time.UTC
+		if c.zone != "UTC" {
+			location = zone(t, c.zone)
+		}
+		cs = append(cs, zoneCase{location, asOfs(t, location, c.dates...)})
+	}
+	return cs
+}
+
+// proven is the history of the comparison with the columns' SQL.
+func proven() []event { return hardHistory(7, 140, 10000) }
 
 // Other parameters reach both the values and their SQL.
 func TestParametersReachTheSQL(t *testing.T) {

@@ -39,9 +39,12 @@ func loyalty(Params) Family {
 			nulls(out)
 			now := calendar.at(h.AsOf.Today)
 			first := calendar.at(h.Day[0])
-			months, last := 0, first-1
-			for _, day := range h.Day {
-				if m := calendar.at(day); m != last {
+			months, last := 1, first
+			for i := 1; i < h.Len(); i++ {
+				if h.Day[i] == h.Day[i-1] {
+					continue
+				}
+				if m := calendar.at(h.Day[i]); m != last {
 					months++
 					last = m
 				}
