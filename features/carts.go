@@ -34,7 +34,6 @@ func carts(p Params) Family {
      CASE WHEN session_id IS NULL AND coalesce(epoch_us(event_time) - epoch_us(lag(event_time) OVER (PARTITION BY customer_id, role, session_id ORDER BY event_time)) > %[1]d, true) THEN 1 ELSE 0 END AS opens,
      min(epoch_us(event_time)) FILTER (WHERE role = 'purchase') OVER (PARTITION BY customer_id ORDER BY event_time RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next_purchase,
      max(epoch_us(event_time)) FILTER (WHERE role = 'view') OVER (PARTITION BY customer_id ORDER BY event_time RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_view,
-     bool_or(role = 'view') OVER (PARTITION BY customer_id, product_id) AS viewed,
      bool_or(role = 'cart_add') OVER (PARTITION BY customer_id, product_id) AS carted,
      bool_or(role = 'purchase') OVER (PARTITION BY customer_id, product_id) AS bought
     FROM history))))`, gap, patience),

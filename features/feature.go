@@ -116,6 +116,12 @@ func (w window) filter(cond string) string {
 	return fmt.Sprintf(" FILTER (WHERE %s AND day > $today - %d)", cond, w.days)
 }
 
+// An engaged customer does something: what is merely sent to them is no sign of
+// it. A day of engagement is a day with any event but message_sent.
+const engagedSQL = "role <> 'message_sent'"
+
+func engaged(r datasets.Role) bool { return r != datasets.MessageSent }
+
 // Names of the columns that the rest of the job relies on. Their families are
 // always computed.
 const (

@@ -3,6 +3,7 @@ package features_test
 import (
 	"encoding/csv"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -109,6 +110,10 @@ func hardHistory(seed uint64, customers, events int) []event {
 			e.rating = datasets.Money(r.IntN(11)) * datasets.MoneyScale / 2
 		}
 		es = append(es, e)
+	}
+	for i := range 12 { // customers who were only ever written to
+		es = append(es, event{customer: customers + 5 + i%3, time: start + int64(i)*29*day, role: datasets.MessageSent, amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
+			product: -1, category: -1, channel: i % 2, campaign: -1, session: -1})
 	}
 	for c := range 5 { // customers of a single event
 		es = append(es, event{customer: customers + c, time: start + int64(c)*day, role: datasets.Role(c), amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
@@ -281,6 +286,83 @@ func cases(t *testing.T) []zoneCase {
 
 // proven is the history of the comparison with the columns' SQL.
 func proven() []event { return hardHistory(7, 140, 10000) }
+
+// A history without any optional column has the same columns by the same SQL.
+func TestBareHistoryEqualsItsSQL(t *testing.T) {
+	python := pyoracle.Python(t)
+	es := hardHistory(17, 60, 3000)
+	for i := range es {
+		e := &es[i]
+		e.amount, e.quantity, e.rating = datasets.NullMoney, datasets.NullMoney, datasets.NullMoney
+		e.product, e.category, e.channel, e.campaign, e.session = -1, -1, -1, -1, -1
+	}
+	dicts := datasets.NewDicts()
+	log := timeline.NewLog(dicts, 1)
+	var b datasets.Batch
+	for _, e := range es {
+		b.Customer = append(b.Customer, dicts.Customer.CodeString(name("c", e.customer)))
+		b.Time = append(b.Time, e.time)
+		b.Role = append(b.Role, e.role)
+		b.Type = append(b.Type, dicts.Type.CodeString("t"+e.role.String()))
+	}
+	if err := log.Append(0, &b); err != nil {
+		t.Fatal(err)
+	}
+	families := features.All(features.DefaultParams())
+	store := log.Freeze(timeline.Options{Zone: time.UTC, IDType: datasets.IDType{Kind: datasets.IDString}})
+	tables := featuretest.Tables(t, store, families, asOfs(t, time.UTC, "2023-10-29"), 1)
+	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+}
+
+// A fill writes each of its columns, whatever was there before, and nothing it
+// remembers of one customer reaches another.
+func TestFillsWriteEveryColumnAnew(t *testing.T) {
+	store := load(t, hardHistory(19, 80, 3000), 1, timeline.Options{Zone: time.UTC})
+	asOf := asOfs(t, time.UTC, "2023-10-29")[0]
+	for _, f := range features.All(features.DefaultParams()) {
+		used := f.New(store.Values)
+		err := store.Replay(t.Context(), 1, func(_, _ int, tl *timeline.Timeline) error {
+			h, ok := tl.Before(asOf)
+			if !ok {
+				return nil
+			}
+			want, got := make([]float64, len(f.Columns)), make([]float64, len(f.Columns))
+			for i := range got {
+				got[i] = -12345
+			}
+			f.New(store.Values)(&h, want)
+			used(&h, got)
+			for i, c := range f.Columns {
+				if got[i] != want[i] && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
+					t.Errorf("%s of customer %s: %v by a fill that was used before, %v by a new one", c.Name, tl.ID, got[i], want[i])
+				}
+			}
+			return nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A used fill allocates nothing: it runs once a customer and as-of date.
+func TestFillsDoNotAllocate(t *testing.T) {
+	store := load(t, hardHistory(23, 10, 3000), 1, timeline.Options{Zone: time.UTC})
+	asOf := asOfs(t, time.UTC, "2024-02-20")[0]
+	for _, f := range features.All(features.DefaultParams()) {
+		fill, out := f.New(store.Values), make([]float64, len(f.Columns))
+		err := store.Replay(t.Context(), 1, func(_, _ int, tl *timeline.Timeline) error {
+			h, _ := tl.Before(asOf)
+			if n := testing.AllocsPerRun(5, func() { fill(&h, out) }); n != 0 {
+				t.Errorf("%s allocates %v times for customer %s of %d events", f.Name, n, tl.ID, h.Len())
+			}
+			return nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // Other parameters reach both the values and their SQL.
 func TestParametersReachTheSQL(t *testing.T) {

@@ -20,8 +20,8 @@ func loyalty(Params) Family {
   date_trunc('month', day) AS month
  FROM history)`,
 		Columns: []Column{
-			{"active_months_lifetime", "months", "[1, ∞)", "never", "Calendar months with an event of any kind.", "count(DISTINCT month)"},
-			{"active_month_share", "share", "(0, 1]", "never", "Share of the calendar months from the first event to the as-of date that have an event.", "count(DISTINCT month) / (date_diff('month', min(day), $today) + 1)"},
+			{"engaged_months_lifetime", "months", "[0, ∞)", "never", "Calendar months with an event other than a message sent.", "count(DISTINCT month) FILTER (WHERE " + engagedSQL + ")"},
+			{"engaged_month_share", "share", "[0, 1]", "never", "Share of the calendar months of tenure, the as-of date's included, with an event other than a message sent.", "count(DISTINCT month) FILTER (WHERE " + engagedSQL + ") / (date_diff('month', min(day), $today) + 1)"},
 			{"purchase_months_lifetime", "months", "[0, ∞)", "never", "Calendar months with a purchase.", "count(DISTINCT month) FILTER (WHERE role = 'purchase')"},
 			{"purchase_month_share", "share", "(0, 1]", "no purchase", "Share of the calendar months from the first purchase to the as-of date that have a purchase.",
 				"count(DISTINCT month) FILTER (WHERE role = 'purchase') / (date_diff('month', min(day) FILTER (WHERE role = 'purchase'), $today) + 1)"},
@@ -39,12 +39,13 @@ func loyalty(Params) Family {
 			nulls(out)
 			now := calendar.at(h.AsOf.Today)
 			first := calendar.at(h.Day[0])
-			months, last := 1, first
-			for i := 1; i < h.Len(); i++ {
-				if h.Day[i] == h.Day[i-1] {
+			months, last, lastDay := 0, first-1, h.Day[0]-1
+			for i, day := range h.Day {
+				if day == lastDay || !engaged(h.Role[i]) {
 					continue
 				}
-				if m := calendar.at(h.Day[i]); m != last {
+				lastDay = day
+				if m := calendar.at(day); m != last {
 					months++
 					last = m
 				}

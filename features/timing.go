@@ -16,16 +16,16 @@ func timing(Params) Family {
 	f := Family{
 		Name: "timing", Meaning: "When the customer acts and buys: time of day, weekday and season, by the local clock and calendar.",
 		From: `(SELECT *,
-  count(*) OVER (PARTITION BY customer_id, hour) AS hour_events,
-  count(*) OVER (PARTITION BY customer_id, weekday) AS weekday_events,
+  count(*) OVER (PARTITION BY customer_id, engaged, hour) AS hour_engaged_events,
+  count(*) OVER (PARTITION BY customer_id, engaged, weekday) AS weekday_engaged_events,
   count(*) OVER (PARTITION BY customer_id, role, hour) AS hour_role_events,
   count(*) OVER (PARTITION BY customer_id, role, weekday) AS weekday_role_events,
   count(*) OVER (PARTITION BY customer_id, role, month) AS month_role_events
- FROM (SELECT *, clock // 3600 AS hour, isodow(day) AS weekday, month(day) AS month FROM history))`,
+ FROM (SELECT *, clock // 3600 AS hour, isodow(day) AS weekday, month(day) AS month, ` + engagedSQL + ` AS engaged FROM history))`,
 	}
 	const perSubject = 9
 	for _, s := range []struct{ name, words, cond, where, null, counts string }{
-		{"event", "events", "", "", "never", "events"},
+		{"activity", "events other than messages sent", "engaged AND ", " FILTER (WHERE engaged)", "no event other than messages sent", "engaged_events"},
 		{"purchase", "purchases", "role = 'purchase' AND ", " FILTER (WHERE role = 'purchase')", "no purchase", "role_events"},
 	} {
 		part := func(cond string) string {
@@ -69,6 +69,9 @@ func timing(Params) Family {
 			var months [12]int32
 			var spend, festive, yearAgo, yearAgoNext datasets.Money
 			for i, clock := range h.Clock {
+				if !engaged(h.Role[i]) {
+					continue
+				}
 				hours[clock/3600]++
 				weekdays[weekday(h.Day[i])]++
 			}

@@ -27,7 +27,7 @@ func trend(Params) Family {
 		names[i] = "'" + r.String() + "'"
 		isVisit[r] = true
 	}
-	const bought, newDay, newPurchaseDay = "role = 'purchase'", "(previous_day IS NULL OR day > previous_day)", "role = 'purchase' AND (previous_role_day IS NULL OR day > previous_role_day)"
+	const bought, newDay, newPurchaseDay = "role = 'purchase'", engagedSQL + " AND (previous_day IS NULL OR day > previous_day)", "role = 'purchase' AND (previous_role_day IS NULL OR day > previous_role_day)"
 	visits := fmt.Sprintf("role IN (%s)", strings.Join(names, ", "))
 	ratio := func(scale, aggregate, cond string, short, long int) string {
 		in := func(n int) string {
@@ -45,38 +45,38 @@ func trend(Params) Family {
 	f := Family{
 		Name: "trend", Meaning: "Whether behaviour grows or fades: short windows against long ones, slopes over six months, unbroken streaks, burstiness.",
 		From: `(SELECT *,
-  max(day) OVER (PARTITION BY customer_id, day_island) - min(day) OVER (PARTITION BY customer_id, day_island) + 1 AS day_streak,
-  max(week) OVER (PARTITION BY customer_id, week_island) - min(week) OVER (PARTITION BY customer_id, week_island) + 1 AS week_streak,
+  max(day) OVER (PARTITION BY customer_id, engaged, day_island) - min(day) OVER (PARTITION BY customer_id, engaged, day_island) + 1 AS day_streak,
+  max(week) OVER (PARTITION BY customer_id, engaged, week_island) - min(week) OVER (PARTITION BY customer_id, engaged, week_island) + 1 AS week_streak,
   max(month) OVER (PARTITION BY customer_id, role, month_island) - min(month) OVER (PARTITION BY customer_id, role, month_island) + 1 AS month_streak
  FROM (SELECT *,
-   day - CAST(dense_rank() OVER (PARTITION BY customer_id ORDER BY day) AS INTEGER) AS day_island,
-   week - dense_rank() OVER (PARTITION BY customer_id ORDER BY week) AS week_island,
+   day - CAST(dense_rank() OVER (PARTITION BY customer_id, engaged ORDER BY day) AS INTEGER) AS day_island,
+   week - dense_rank() OVER (PARTITION BY customer_id, engaged ORDER BY week) AS week_island,
    month - dense_rank() OVER (PARTITION BY customer_id, role ORDER BY month) AS month_island,
-   CASE WHEN day > previous_day THEN day - previous_day END AS gap,
+   CASE WHEN engaged AND day > previous_day THEN day - previous_day END AS engaged_gap,
    CASE WHEN role = 'purchase' AND day > previous_role_day THEN day - previous_role_day END AS purchase_gap
   FROM (SELECT *, ($today - day) // 7 AS week, ($today - day) // 30 AS month,
-    lag(day) OVER (PARTITION BY customer_id ORDER BY event_time) AS previous_day,
+    lag(day) OVER (PARTITION BY customer_id, engaged ORDER BY event_time) AS previous_day,
     lag(day) OVER (PARTITION BY customer_id, role ORDER BY event_time) AS previous_role_day
-   FROM history)))`,
+   FROM (SELECT *, ` + engagedSQL + ` AS engaged FROM history))))`,
 		Columns: []Column{
 			{"event_trend_30d_90d", "ratio", "[0, 3]", "no event in the last 90 days", "Events a day in the last 30 days divided by events a day in the last 90: above 1 grows, below 1 fades.", ratio("3", "count(*)", "", 30, 90)},
-			{"active_day_trend_30d_90d", "ratio", "[0, 3]", "no event in the last 90 days", "Share of active days in the last 30 days divided by that in the last 90.", ratio("3", "count(DISTINCT day)", "", 30, 90)},
+			{"engaged_day_trend_30d_90d", "ratio", "[0, 3]", "no engaged day in the last 90", "Days with an event other than a message sent, in the last 30 days against the last 90, a day.", ratio("3", "count(DISTINCT day)", engagedSQL, 30, 90)},
 			{"visit_day_trend_30d_90d", "ratio", "[0, 3]", "no visit in the last 90 days", "Days with a visit (as family sessions has it) in the last 30 days against the last 90, a day.", ratio("3", "count(DISTINCT day)", visits, 30, 90)},
 			{"purchase_day_trend_30d_90d", "ratio", "[0, 3]", "no purchase in the last 90 days", "Purchase days in the last 30 days against the last 90, a day.", ratio("3", "count(DISTINCT day)", bought, 30, 90)},
 			{"spend_trend_30d_90d", "ratio", "(-∞, ∞)", "spend of the last 90 days is not positive", "Spend in the last 30 days against the last 90, a day.", ratio("3", "sum(amount)", bought, 30, 90)},
 			{"event_trend_90d_365d", "ratio", "[0, 4.06]", "no event in the last 365 days", "Events in the last 90 days against the last 365, a day.", ratio("365 / 90", "count(*)", "", 90, 365)},
 			{"purchase_day_trend_90d_365d", "ratio", "[0, 4.06]", "no purchase in the last 365 days", "Purchase days in the last 90 days against the last 365, a day.", ratio("365 / 90", "count(DISTINCT day)", bought, 90, 365)},
 			{"spend_trend_90d_365d", "ratio", "(-∞, ∞)", "spend of the last 365 days is not positive", "Spend in the last 90 days against the last 365, a day.", ratio("365 / 90", "sum(amount)", bought, 90, 365)},
-			{"active_day_slope_180d", "days per 30 days", "[-7.72, 7.72]", "tenure below 180 days", "Slope of active days over the last six stretches of 30 days.", slope("1", newDay)},
+			{"engaged_day_slope_180d", "days per 30 days", "[-7.72, 7.72]", "tenure below 180 days", "Slope of engaged days over the last six stretches of 30 days.", slope("1", newDay)},
 			{"purchase_day_slope_180d", "days per 30 days", "[-7.72, 7.72]", "tenure below 180 days", "Slope of purchase days over the last six stretches of 30 days.", slope("1", newPurchaseDay)},
 			{"spend_slope_180d", "currency per 30 days", "(-∞, ∞)", "tenure below 180 days", "Slope of spend over the last six stretches of 30 days.", slope("amount", bought)},
-			{"active_streak_days", "days", "[0, ∞)", "never", "Consecutive active days that end on the as-of date; 0 when it is not one.", "coalesce(max(day_streak) FILTER (WHERE day = $today), 0)"},
-			{"active_streak_days_longest", "days", "[1, ∞)", "never", "Most consecutive active days ever.", "max(day_streak)"},
-			{"active_streak_weeks", "weeks", "[0, ∞)", "never", "Consecutive active weeks, counted back from the as-of date in stretches of 7 days.", "coalesce(max(week_streak) FILTER (WHERE week = 0), 0)"},
-			{"active_streak_weeks_longest", "weeks", "[1, ∞)", "never", "Most consecutive active weeks ever.", "max(week_streak)"},
+			{"engaged_streak_days", "days", "[0, ∞)", "never", "Consecutive engaged days that end on the as-of date; 0 when it is not one.", "coalesce(max(day_streak) FILTER (WHERE engaged AND day = $today), 0)"},
+			{"engaged_streak_days_longest", "days", "[0, ∞)", "never", "Most consecutive engaged days ever.", "coalesce(max(day_streak) FILTER (WHERE engaged), 0)"},
+			{"engaged_streak_weeks", "weeks", "[0, ∞)", "never", "Consecutive weeks with an engaged day, counted back from the as-of date in stretches of 7 days.", "coalesce(max(week_streak) FILTER (WHERE engaged AND week = 0), 0)"},
+			{"engaged_streak_weeks_longest", "weeks", "[0, ∞)", "never", "Most consecutive weeks with an engaged day ever.", "coalesce(max(week_streak) FILTER (WHERE engaged), 0)"},
 			{"purchase_streak_months", "months", "[0, ∞)", "never", "Consecutive stretches of 30 days with a purchase, counted back from the as-of date.", "coalesce(max(month_streak) FILTER (WHERE role = 'purchase' AND month = 0), 0)"},
 			{"purchase_gap_burstiness", "index", "[-1, 1)", "fewer than three purchase days", "Burstiness of the gaps between purchase days: −1 is a clock, 0 random, towards 1 bursts.", "(stddev_samp(purchase_gap) - avg(purchase_gap)) / (stddev_samp(purchase_gap) + avg(purchase_gap))"},
-			{"active_day_gap_burstiness", "index", "[-1, 1)", "fewer than three active days", "Burstiness of the gaps between active days.", "(stddev_samp(gap) - avg(gap)) / (stddev_samp(gap) + avg(gap))"},
+			{"engaged_day_gap_burstiness", "index", "[-1, 1)", "fewer than three engaged days", "Burstiness of the gaps between engaged days.", "(stddev_samp(engaged_gap) - avg(engaged_gap)) / (stddev_samp(engaged_gap) + avg(engaged_gap))"},
 		},
 	}
 	// weight of an age in days in a slope; the sum over stretches of (x − 2.5)² is 17.5.
@@ -88,28 +88,28 @@ func trend(Params) Family {
 			event90, event365 := since(h, 90), since(h, 365)
 			events30, events90, events365 := n-since(h, 30), n-event90, n-event365
 
-			var active30, active90 int
-			var activeSlope float64
+			var engaged30, engaged90 int
+			var engagedSlope float64
 			var gaps gapMoments
 			var days, weeks streak
 			last := int32(math.MinInt32)
 			for i, day := range h.Day {
-				if day == last {
+				if day == last || !engaged(h.Role[i]) {
 					continue
 				}
 				age := today - day
-				if i > 0 {
+				if last != math.MinInt32 {
 					gaps.add(day - last)
 				}
 				last = day
 				days.add(age)
 				weeks.add(age / 7)
 				if age < 30*slopeMonths {
-					activeSlope += weight(age)
+					engagedSlope += weight(age)
 					if age < 90 {
-						active90++
+						engaged90++
 						if age < 30 {
-							active30++
+							engaged30++
 						}
 					}
 				}
@@ -174,7 +174,7 @@ func trend(Params) Family {
 				}
 			}
 			out[0] = 3 * share(events30, events90)
-			out[1] = 3 * share(active30, active90)
+			out[1] = 3 * share(engaged30, engaged90)
 			out[2] = 3 * share(visits30, visits90)
 			out[3] = 3 * share(bought30, bought90)
 			out[4] = 3 * share(spend30.Float(), spend90.Float())
@@ -186,7 +186,7 @@ func trend(Params) Family {
 				for m, s := range spent {
 					spendSlope += weight(int32(30*m)) * s.Float()
 				}
-				out[8], out[9], out[10] = activeSlope/17.5, purchaseSlope/17.5, spendSlope/17.5
+				out[8], out[9], out[10] = engagedSlope/17.5, purchaseSlope/17.5, spendSlope/17.5
 			}
 			out[11], out[12] = days.current(), float64(days.longest)
 			out[13], out[14] = weeks.current(), float64(weeks.longest)

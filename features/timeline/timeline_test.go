@@ -83,6 +83,10 @@ func TestDaysAgreeWithAsOfInstants(t *testing.T) {
 		if before := asOf.Add(-1, zone); at < before.Instant || at >= asOf.Instant {
 			rt.Fatalf("%v in %v is said to be on %v, which runs from %v to %v", time.UnixMicro(at).UTC(), zone, asOf, time.UnixMicro(before.Instant).UTC(), time.UnixMicro(asOf.Instant).UTC())
 		}
+		_, seconds := clock.read(at)
+		if h, m, sec := time.UnixMicro(at).In(zone).Clock(); int(seconds) != h*3600+m*60+sec {
+			rt.Fatalf("%v in %v: the clock shows %d s, want %02d:%02d:%02d", time.UnixMicro(at).UTC(), zone, seconds, h, m, sec)
+		}
 		if later := clock.day(at + 1); later < day {
 			rt.Fatalf("the day after %v goes back", time.UnixMicro(at).UTC())
 		}
@@ -162,6 +166,34 @@ func TestDedupe(t *testing.T) {
 	}
 }
 
+// Events carry the day and the time of day that the local clock showed, before
+// 1970 too.
+func TestEventsCarryTheLocalClock(t *testing.T) {
+	for _, c := range []struct {
+		zone, instant string
+		day, clock    int32
+	}{
+		{"UTC", "1970-01-01T00:00:00Z", 0, 0},
+		{"UTC", "1969-12-31T23:59:59.999999Z", -1, 86_399},
+		{"Asia/Kathmandu", "2024-01-01T18:15:00Z", 19_724, 0}, // five hours and three quarters ahead
+		{"America/New_York", "2024-03-10T06:59:59Z", 19_792, 7_199},
+		{"America/New_York", "2024-03-10T07:00:00Z", 19_792, 10_800}, // two o'clock did not happen
+	} {
+		s := freeze(t, []row{{"a", micros(t, c.instant), datasets.View, 1, ""}}, 1, DedupeNone)
+		s.opts.Zone = location(t, c.zone)
+		err := s.Replay(t.Context(), 1, func(_, _ int, tl *Timeline) error {
+			h, _ := tl.Before(AsOf{Instant: 1 << 62})
+			if len(h.Clock) != 1 || h.Day[0] != c.day || h.Clock[0] != c.clock {
+				t.Errorf("%s in %s: day %v, clock %v, want %d and %d", c.instant, c.zone, h.Day, h.Clock, c.day, c.clock)
+			}
+			return nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A bucket that never saw an optional column gets nulls, not another bucket's
 // values: sources differ in what they bring.
 func TestOptionalColumnsOfDifferentSources(t *testing.T) {
@@ -209,7 +241,7 @@ func TestHistoryHasNoCapacityBeyondItself(t *testing.T) {
 	s := freeze(t, []row{{"a", 1, datasets.View, 1, ""}, {"a", 5, datasets.Purchase, 2, ""}, {"a", 9, datasets.Purchase, 3, ""}}, 1, DedupeNone)
 	err := s.Replay(t.Context(), 1, func(_, _ int, tl *Timeline) error {
 		h, ok := tl.Before(AsOf{Instant: 5}) // strictly before
-		if !ok || h.Len() != 1 || cap(h.Time) != 1 || cap(h.Role) != 1 || cap(h.Amount) != 1 || cap(h.Day) != 1 {
+		if !ok || h.Len() != 1 || cap(h.Time) != 1 || cap(h.Role) != 1 || cap(h.Amount) != 1 || cap(h.Day) != 1 || cap(h.Clock) != 1 {
 			t.Errorf("history %+v", h)
 		}
 		if p := h.Positions(datasets.Purchase); len(p) != 0 {
