@@ -75,7 +75,8 @@ func carts(p Params) Family {
 			clear(given)
 			open, openCode, current := -1, uint32(0), -1 // the cart by gap, and the latest by session
 			for _, i := range adds {
-				t, b := h.Time[i], -1
+				t := h.Time[i]
+				var b int
 				if c := code(h.Session, i); c == 0 {
 					if open < 0 || t-baskets[open].last > gap {
 						open = len(baskets)

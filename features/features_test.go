@@ -115,6 +115,12 @@ func hardHistory(seed uint64, customers, events int) []event {
 		es = append(es, event{customer: customers + 5 + i%3, time: start + int64(i)*29*day, role: datasets.MessageSent, amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
 			product: -1, category: -1, channel: i % 2, campaign: -1, session: -1})
 	}
+	for i, role := range []datasets.Role{datasets.CartAdd, datasets.Checkout, datasets.View} {
+		for j, end := range ends { // exactly a day before the as-of instant in UTC: neither bought nor abandoned yet
+			es = append(es, event{customer: customers + 8 + 3*i + j, time: end, role: role, amount: 5, quantity: datasets.NullMoney, rating: datasets.NullMoney,
+				product: 1, category: -1, channel: -1, campaign: -1, session: -1})
+		}
+	}
 	for c := range 5 { // customers of a single event
 		es = append(es, event{customer: customers + c, time: start + int64(c)*day, role: datasets.Role(c), amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
 			product: -1, category: -1, channel: -1, campaign: -1, session: -1})

@@ -39,7 +39,7 @@ func feedback(Params) Family {
 				out[1] = float64(h.Day[tickets[len(tickets)-1]]-h.Day[tickets[0]]) / float64(gaps)
 			}
 			var sum, lowest, last datasets.Money
-			n, latest := 0, -1
+			n, latest := 0, 0
 			for i, r := range h.Rating {
 				if r == datasets.NullMoney {
 					continue

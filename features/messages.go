@@ -65,9 +65,6 @@ func messages(Params) Family {
 		for rank, name := range names {
 			place[rank] = int8(slices.Index(messageChannels, strings.ToLower(name)))
 		}
-		if len(place) > 0 {
-			place[0] = -1 // null, whatever the list says of it
-		}
 		byChannel := make([]counts, len(messageChannels))
 		var openedBy tally
 		var sendings []sending
@@ -137,15 +134,12 @@ func messages(Params) Family {
 			}
 			slices.SortFunc(sendings, compareSendings)
 			var micros, answered int64
-			next := -1
+			next := len(sendings) // the open that was passed last
 			for j := len(sendings) - 1; j >= 0; j-- {
 				s := &sendings[j]
-				if next >= 0 && (sendings[next].campaign != s.campaign || sendings[next].channel != s.channel) {
-					next = -1
-				}
 				if s.opened {
 					next = j
-				} else if next >= 0 {
+				} else if next < len(sendings) && sendings[next].campaign == s.campaign && sendings[next].channel == s.channel {
 					answered++
 					micros += sendings[next].time - s.time
 				}
