@@ -15,15 +15,14 @@ import (
 
 // A Store is a frozen log: timelines by bucket, in canonical order.
 type Store struct {
-	dicts    *datasets.Dicts
-	opts     Options
-	workers  []*appender
-	ranks    [numCodes][]uint32 // code → rank; nil for session and event id
-	values   [numCodes][]string // rank → value
-	size     [NumBuckets]int    // events, duplicates included
-	events   int64
-	hasMoney [numMoney]bool
-	hasCodes [numCodes]bool
+	dicts   *datasets.Dicts
+	opts    Options
+	workers []*appender
+	ranks   [numCodes][]uint32 // code → rank; nil for session and event id
+	values  [numCodes][]string // rank → value
+	size    [NumBuckets]int    // events, duplicates included
+	events  int64
+	brings  presence // of any block
 }
 
 // Events is the number of events appended, duplicates included.
@@ -189,34 +188,39 @@ func (l *loader) each(bucket int, visit func(*Timeline) error) error {
 	return nil
 }
 
-// join concatenates what the appenders hold of a bucket. With one appender it
-// only borrows.
+// join concatenates the blocks that the appenders hold of a bucket. A column
+// that any source brings is there for all, null where its block has none.
 func (l *loader) join(bucket int) {
-	if len(l.s.workers) == 1 {
-		l.raw = l.s.workers[0].buckets[bucket]
-		return
-	}
+	n := l.s.size[bucket]
 	c := &l.raw
-	c.customer, c.time, c.role = c.customer[:0], c.time[:0], c.role[:0]
+	c.customer = slices.Grow(c.customer[:0], n)
+	c.time = slices.Grow(c.time[:0], n)
+	c.role = slices.Grow(c.role[:0], n)
 	for _, w := range l.s.workers {
-		b := &w.buckets[bucket]
-		c.customer = append(c.customer, b.customer...)
-		c.time = append(c.time, b.time...)
-		c.role = append(c.role, b.role...)
+		for i := range w.buckets[bucket].blocks {
+			b := &w.buckets[bucket].blocks[i]
+			c.customer = append(c.customer, b.customer...)
+			c.time = append(c.time, b.time...)
+			c.role = append(c.role, b.role...)
+		}
 	}
-	for i, has := range l.s.hasMoney {
-		if has {
-			c.money[i] = c.money[i][:0]
+	for i := range c.money {
+		if l.s.brings&(1<<i) != 0 {
+			c.money[i] = slices.Grow(c.money[i][:0], n)
 			for _, w := range l.s.workers {
-				c.money[i] = appendColumn(c.money[i], w.buckets[bucket].money[i], len(w.buckets[bucket].time), datasets.NullMoney)
+				for _, b := range w.buckets[bucket].blocks {
+					c.money[i] = appendColumn(c.money[i], b.money[i], len(b.time), datasets.NullMoney)
+				}
 			}
 		}
 	}
-	for i, has := range l.s.hasCodes {
-		if has {
-			c.codes[i] = c.codes[i][:0]
+	for i := range c.codes {
+		if l.s.brings&(1<<(numMoney+i)) != 0 {
+			c.codes[i] = slices.Grow(c.codes[i][:0], n)
 			for _, w := range l.s.workers {
-				c.codes[i] = appendColumn(c.codes[i], w.buckets[bucket].codes[i], len(w.buckets[bucket].time), 0)
+				for _, b := range w.buckets[bucket].blocks {
+					c.codes[i] = appendColumn(c.codes[i], b.codes[i], len(b.time), 0)
+				}
 			}
 		}
 	}
@@ -373,31 +377,21 @@ func (l *loader) fill(rows []uint32) {
 		e.Day[i] = l.clock.day(t)
 	}
 	for i, dst := range []*[]datasets.Money{amount: &e.Amount, quantity: &e.Quantity, rating: &e.Rating} {
-		if l.s.hasMoney[i] {
-			*dst = gatherOptional((*dst)[:0], r.money[i], rows, datasets.NullMoney)
+		if r.money[i] != nil {
+			*dst = gather((*dst)[:0], r.money[i], rows)
 		}
 	}
 	for i, dst := range []*[]uint32{eventType: &e.Type, product: &e.Product, category: &e.Category, channel: &e.Channel, campaign: &e.Campaign, session: &e.Session} {
-		if dst == nil || !l.s.hasCodes[i] {
+		if dst == nil || r.codes[i] == nil {
 			continue
 		}
-		*dst = gatherOptional((*dst)[:0], r.codes[i], rows, 0)
+		*dst = gather((*dst)[:0], r.codes[i], rows)
 		if ranks := l.s.ranks[i]; ranks != nil {
 			for j, code := range *dst {
 				(*dst)[j] = ranks[code]
 			}
 		}
 	}
-}
-
-func gatherOptional[T any](dst, src []T, rows []uint32, null T) []T {
-	if src != nil {
-		return gather(dst, src, rows)
-	}
-	for range rows {
-		dst = append(dst, null)
-	}
-	return dst
 }
 
 // digest hashes a timeline's content, independently of dictionary codes.
