@@ -1,12 +1,10 @@
 package scan_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,48 +17,21 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/internal/pyoracle"
 )
 
-// python is an interpreter with DuckDB, pyarrow and Polars: SHOAL_PYTHON, or the
-// project's own. Without one the test is skipped, unless SHOAL_REQUIRE_ORACLES=1.
-func python(t *testing.T) string {
+// runOracle runs a command of testdata/oracle.py and decodes the JSON it prints.
+func runOracle(t *testing.T, in, out any, args ...string) {
 	t.Helper()
-	if p := os.Getenv("SHOAL_PYTHON"); p != "" {
-		return p
-	}
-	dir, err := os.Getwd()
+	script, err := os.ReadFile(filepath.Join("testdata", "oracle.py"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		p := filepath.Join(dir, ".tools", "venv", "bin", "python")
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			break
-		}
-		dir = up
-	}
-	if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
-		t.Fatal("no Python with DuckDB found: set SHOAL_PYTHON")
-	}
-	t.Skip("no Python with DuckDB found: set SHOAL_PYTHON")
-	return ""
-}
-
-func runPython(t *testing.T, stdin []byte, args ...string) []byte {
-	t.Helper()
-	cmd := exec.Command(python(t), append([]string{filepath.Join("testdata", "oracle.py")}, args...)...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	argv, err := json.Marshal(append([]string{"oracle.py"}, args...))
 	if err != nil {
-		t.Fatalf("oracle.py %s: %v\n%s", args[0], err, stderr.String())
+		t.Fatal(err)
 	}
-	return out
+	pyoracle.Run(t, fmt.Sprintf("import sys\nsys.argv = %s\n%s", argv, script), in, out)
 }
 
 type oracleCase struct {
@@ -189,9 +160,7 @@ func oracleColumns(id datasets.IDType) string {
 func TestReadEqualsDuckDB(t *testing.T) {
 	dir := t.TempDir()
 	var cases []oracleCase
-	if err := json.Unmarshal(runPython(t, nil, "write", dir), &cases); err != nil {
-		t.Fatal(err)
-	}
+	runOracle(t, nil, &cases, "write", dir)
 	cases = append(cases, goFiles(t, dir)...)
 	type query struct {
 		Name    string `json:"name"`
@@ -226,14 +195,8 @@ func TestReadEqualsDuckDB(t *testing.T) {
 		}
 		queries = append(queries, query{c.Name, p.EventSQL(), oracleColumns(p.IDType)})
 	}
-	in, err := json.Marshal(queries)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var want map[string][][]string
-	if err := json.Unmarshal(runPython(t, in, "query"), &want); err != nil {
-		t.Fatal(err)
-	}
+	runOracle(t, queries, &want, "query")
 	accepted := 0
 	for _, q := range queries {
 		g, w := got[q.Name], want[q.Name]
