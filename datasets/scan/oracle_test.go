@@ -83,10 +83,11 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 	dicts := datasets.NewDicts()
 	var mu sync.Mutex
 	type event struct {
-		customer, typ, currency, product, category, channel, campaign, session, id uint32
-		time                                                                       int64
-		role                                                                       datasets.Role
-		amount, quantity, rating                                                   datasets.Money
+		customer, typ, currency, product, category, channel, campaign, session uint32
+		time                                                                   int64
+		role                                                                   datasets.Role
+		amount, quantity, rating                                               datasets.Money
+		id                                                                     uint64
 	}
 	var events []event
 	rep, err := p.Read(context.Background(), dicts, opts, func(_ int, b *datasets.Batch) error {
@@ -110,9 +111,12 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 		for i := range b.Len() {
 			events = append(events, event{
 				b.Customer[i], b.Type[i], code(b.Currency, i), code(b.Product, i), code(b.Category, i), code(b.Channel, i),
-				code(b.Campaign, i), code(b.Session, i), code(b.EventID, i), b.Time[i], b.Role[i],
-				money(b.Amount, i), money(b.Quantity, i), money(b.Rating, i),
+				code(b.Campaign, i), code(b.Session, i), b.Time[i], b.Role[i],
+				money(b.Amount, i), money(b.Quantity, i), money(b.Rating, i), 0,
 			})
+			if b.EventID != nil {
+				events[len(events)-1].id = b.EventID[i]
+			}
 		}
 		return nil
 	})
@@ -138,11 +142,27 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 			"=" + p.IDType.Format(dicts.Customer.Value(e.customer)), fmt.Sprintf("=%d", e.time), "=" + e.role.String(), text(dicts.Type, e.typ),
 			money(e.amount), money(e.quantity), money(e.rating), text(dicts.Currency, e.currency), text(dicts.Product, e.product),
 			text(dicts.Category, e.category), text(dicts.Channel, e.channel), text(dicts.Campaign, e.campaign),
-			text(dicts.Session, e.session), text(dicts.EventID, e.id),
+			text(dicts.Session, e.session), "",
+		}
+		if e.id != 0 {
+			rows[i][eventIDColumn] = fmt.Sprintf("=%016x", e.id)
 		}
 	}
 	slices.SortFunc(rows, slices.Compare[[]string])
 	return rows, rep, err
+}
+
+// eventIDColumn is the place of the event id in a row. The reader delivers its
+// hash, so hashIDs puts the hash in the place of DuckDB's text.
+const eventIDColumn = 13
+
+func hashIDs(rows [][]string) {
+	for _, r := range rows {
+		if len(r) > eventIDColumn && r[eventIDColumn] != "" {
+			r[eventIDColumn] = fmt.Sprintf("=%016x", datasets.HashID([]byte(r[eventIDColumn][1:])))
+		}
+	}
+	slices.SortFunc(rows, slices.Compare[[]string])
 }
 
 // oracleColumns selects a row as eventRows spells it.
@@ -200,6 +220,7 @@ func TestReadEqualsDuckDB(t *testing.T) {
 	accepted := 0
 	for _, q := range queries {
 		g, w := got[q.Name], want[q.Name]
+		hashIDs(w)
 		accepted += len(g)
 		if len(w) == 1 && len(w[0]) == 2 {
 			t.Errorf("%s: DuckDB: %s\n%s", q.Name, w[0][1], q.SQL)

@@ -211,6 +211,7 @@ func (w *worker) startSource(source int) error {
 	for _, t := range w.texts() {
 		ready(t.codes, mapped(t.field))
 	}
+	ready(&b.EventID, mapped(datasets.EventID))
 	return nil
 }
 
@@ -234,12 +235,12 @@ type textColumn struct {
 }
 
 // texts are the coded columns that have no rule of their own.
-func (w *worker) texts() [6]textColumn {
+func (w *worker) texts() [5]textColumn {
 	d, b := w.dicts, &w.batch
-	return [6]textColumn{
+	return [5]textColumn{
 		{datasets.ProductID, d.Product, &b.Product}, {datasets.Category, d.Category, &b.Category},
 		{datasets.Channel, d.Channel, &b.Channel}, {datasets.CampaignID, d.Campaign, &b.Campaign},
-		{datasets.SessionID, d.Session, &b.Session}, {datasets.EventID, d.EventID, &b.EventID},
+		{datasets.SessionID, d.Session, &b.Session},
 	}
 }
 
@@ -263,6 +264,7 @@ func (w *worker) flush() error {
 	for _, t := range w.texts() {
 		empty(t.codes)
 	}
+	empty(&b.EventID)
 	return nil
 }
 
@@ -462,6 +464,14 @@ func (w *worker) appendSelected(at place) {
 		for _, code := range (*t.codes)[from:] {
 			if code == 0 {
 				counts.nulls[t.field]++
+			}
+		}
+	}
+	if b.EventID != nil {
+		b.EventID = w.field[datasets.EventID].AppendHashes(b.EventID, w.selected)
+		for _, id := range b.EventID[from:] {
+			if id == 0 {
+				counts.nulls[datasets.EventID]++
 			}
 		}
 	}

@@ -97,6 +97,7 @@ type columns struct {
 	role     []datasets.Role
 	money    [numMoney][]datasets.Money
 	codes    [numCodes][]uint32
+	ids      []uint64 // event ids, see datasets.HashID
 	brings   presence
 }
 
@@ -123,7 +124,6 @@ const (
 	channel
 	campaign
 	session
-	eventID
 	numCodes
 )
 
@@ -132,15 +132,17 @@ func moneyOf(b *datasets.Batch) [numMoney][]datasets.Money {
 }
 
 func codesOf(b *datasets.Batch) [numCodes][]uint32 {
-	return [numCodes][]uint32{b.Type, b.Currency, b.Product, b.Category, b.Channel, b.Campaign, b.Session, b.EventID}
+	return [numCodes][]uint32{b.Type, b.Currency, b.Product, b.Category, b.Channel, b.Campaign, b.Session}
 }
 
 func dictsOf(d *datasets.Dicts) [numCodes]*datasets.Dict {
-	return [numCodes]*datasets.Dict{d.Type, d.Currency, d.Product, d.Category, d.Channel, d.Campaign, d.Session, d.EventID}
+	return [numCodes]*datasets.Dict{d.Type, d.Currency, d.Product, d.Category, d.Channel, d.Campaign, d.Session}
 }
 
 // presence is a bit for each optional column.
 type presence uint16
+
+const bringsIDs presence = 1 << (numMoney + numCodes)
 
 func presenceOf(b *datasets.Batch) presence {
 	var p presence
@@ -153,6 +155,9 @@ func presenceOf(b *datasets.Batch) presence {
 		if src != nil {
 			p |= 1 << (numMoney + i)
 		}
+	}
+	if b.EventID != nil {
+		p |= bringsIDs
 	}
 	return p
 }
@@ -186,6 +191,9 @@ func newBlock(size int, brings presence) columns {
 			c.codes[i] = make([]uint32, 0, size)
 		}
 	}
+	if brings&bringsIDs != 0 {
+		c.ids = make([]uint64, 0, size)
+	}
 	return c
 }
 
@@ -204,6 +212,9 @@ func (c *columns) append(b *datasets.Batch, rows []uint32) {
 		if src != nil {
 			c.codes[i] = gather(c.codes[i], src, rows)
 		}
+	}
+	if b.EventID != nil {
+		c.ids = gather(c.ids, b.EventID, rows)
 	}
 }
 
@@ -224,7 +235,7 @@ func (l *Log) Freeze(opts Options) *Store {
 	dicts := dictsOf(l.dicts)
 	var wg sync.WaitGroup
 	for i, d := range dicts {
-		if i == session || i == eventID {
+		if i == session {
 			continue // compared by value in the rare tie: sorting millions of them would buy nothing
 		}
 		wg.Go(func() { s.ranks[i], s.values[i] = d.Ranks() })

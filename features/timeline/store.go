@@ -18,7 +18,7 @@ type Store struct {
 	dicts   *datasets.Dicts
 	opts    Options
 	workers []*appender
-	ranks   [numCodes][]uint32 // code → rank; nil for session and event id
+	ranks   [numCodes][]uint32 // code → rank; nil for session
 	values  [numCodes][]string // rank → value
 	size    [NumBuckets]int    // events, duplicates included
 	events  int64
@@ -32,7 +32,7 @@ func (s *Store) Events() int64 { return s.events }
 func (s *Store) IDType() datasets.IDType { return s.opts.IDType }
 
 // Values lists a dictionary column's values by rank: Events hold ranks.
-// Rank 0 is null. Session and event ids have no ranks.
+// Rank 0 is null. Sessions have no ranks.
 func (s *Store) Values(f datasets.Field) []string {
 	switch f {
 	case datasets.EventType:
@@ -149,14 +149,14 @@ type loader struct {
 	rank      []uint32 // local customer index → place in customers
 	start     []uint32 // place → first row in order
 	order     []uint32 // rows by customer
-	seen      map[uint32]struct{}
+	seen      map[uint64]struct{}
 	sorted    Events
 	positions roleIndex
 	timeline  Timeline
 }
 
 func newLoader(s *Store) *loader {
-	return &loader{s: s, clock: newZoneClock(s.opts.Zone), seen: map[uint32]struct{}{}}
+	return &loader{s: s, clock: newZoneClock(s.opts.Zone), seen: map[uint64]struct{}{}}
 }
 
 func (l *loader) each(bucket int, visit func(*Timeline) error) error {
@@ -221,6 +221,14 @@ func (l *loader) join(bucket int) {
 				for _, b := range w.buckets[bucket].blocks {
 					c.codes[i] = appendColumn(c.codes[i], b.codes[i], len(b.time), 0)
 				}
+			}
+		}
+	}
+	if l.s.brings&bringsIDs != 0 {
+		c.ids = slices.Grow(c.ids[:0], n)
+		for _, w := range l.s.workers {
+			for _, b := range w.buckets[bucket].blocks {
+				c.ids = appendColumn(c.ids, b.ids, len(b.time), 0)
 			}
 		}
 	}
@@ -294,7 +302,7 @@ func (l *loader) sortRows(rows []uint32) {
 
 // compareFields orders two rows of one customer and one time by every other
 // field: role, type, amount, quantity, rating, currency, product, category,
-// channel, campaign, session, event id; null first.
+// channel, campaign, session, event id (by its hash); null first.
 func (l *loader) compareFields(a, b uint32) int {
 	r := &l.raw
 	if c := cmp.Compare(r.role[a], r.role[b]); c != 0 {
@@ -314,6 +322,9 @@ func (l *loader) compareFields(a, b uint32) int {
 		if c := l.compareCodes(i, a, b); c != 0 {
 			return c
 		}
+	}
+	if r.ids != nil {
+		return cmp.Compare(r.ids[a], r.ids[b])
 	}
 	return 0
 }
@@ -346,7 +357,7 @@ func (l *loader) dedupe(rows []uint32) []uint32 {
 		}
 		return kept
 	case DedupeEventID:
-		ids := l.raw.codes[eventID]
+		ids := l.raw.ids
 		if ids == nil {
 			return rows
 		}
@@ -416,6 +427,10 @@ func (t *Timeline) digest(s *Store, buf []byte) (uint64, []byte) {
 				put(uint64(i))
 				put(dicts[i].Hash(codes[r]))
 			}
+		}
+		if t.raw.ids != nil && t.raw.ids[r] != 0 {
+			put(numCodes)
+			put(t.raw.ids[r])
 		}
 	}
 	return xxh3.Hash(buf), buf

@@ -104,10 +104,10 @@ func freeze(t *testing.T, rows []row, workers int, dedupe Dedupe) *Store {
 	for i, r := range rows {
 		b := datasets.Batch{
 			Customer: []uint32{dicts.Customer.CodeString(r.customer)}, Time: []int64{r.time}, Role: []datasets.Role{r.role},
-			Type: []uint32{0}, Amount: []datasets.Money{r.amount}, EventID: []uint32{0},
+			Type: []uint32{0}, Amount: []datasets.Money{r.amount}, EventID: []uint64{0},
 		}
 		if r.event != "" {
-			b.EventID[0] = dicts.EventID.CodeString(r.event)
+			b.EventID[0] = datasets.HashID([]byte(r.event))
 		}
 		if err := log.Append(i%workers, &b); err != nil {
 			t.Fatal(err)

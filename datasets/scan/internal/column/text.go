@@ -126,6 +126,28 @@ func (c *Reader) AppendCodes(out []uint32, d *datasets.Dict, sel []int32, null u
 	return out
 }
 
+// AppendHashes appends datasets.HashID of the rows of sel, 0 for null; every row
+// of sel is flawless or null.
+func (c *Reader) AppendHashes(out []uint64, sel []int32) []uint64 {
+	run := c.Run
+	for _, i := range sel {
+		if run.Valid != nil && !run.Valid[i] {
+			out = append(out, 0)
+			continue
+		}
+		values, at := &run.Values, int(i)
+		if run.Dict != nil {
+			values, at = &run.Dict.Values, int(run.Index[i])
+		}
+		if c.isText() {
+			out = append(out, datasets.HashID(values.Bytes(at)))
+		} else {
+			out = append(out, datasets.HashID(c.key(values, at)))
+		}
+	}
+	return out
+}
+
 // code interns a value. Sorted and clustered columns repeat it, so the last one
 // is remembered.
 func (c *Reader) code(d *datasets.Dict, v *encoding.Values, i int, null uint32) uint32 {
