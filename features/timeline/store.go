@@ -3,6 +3,7 @@ package timeline
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -90,6 +91,15 @@ type Census struct {
 	Roles      [datasets.NumRoles]int64 // events by role
 	First      int64                    // µs: the earliest event
 	Last       int64                    // µs: the latest event
+	Busiest    int64                    // events of the customer with the most
+
+	// Start is the local day on which history begins for planning: that of the
+	// earliest event, unless a thousandth of the customers (one at least, of
+	// twenty or more) began over a year before everybody else. Dates like
+	// 1970-01-01 are faults of the data, and would stretch history by decades.
+	Start int32
+	Early int64 // customers who began before Start
+
 	// Digest identifies the events themselves: it does not depend on their
 	// order, on the files they came from, or on removed duplicates.
 	Digest uint64
@@ -98,6 +108,10 @@ type Census struct {
 // Census counts customers, events and duplicates and digests the content.
 func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 	parts := make([]Census, workers)
+	firsts := make([]map[int32]int64, workers) // customers by the day of their first event
+	for w := range firsts {
+		firsts[w] = map[int32]int64{}
+	}
 	buffers := make([][]byte, workers)
 	err := s.Replay(ctx, workers, func(w, _ int, t *Timeline) error {
 		c := &parts[w]
@@ -107,6 +121,8 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 			c.First, c.Last = first, last
 		}
 		c.Customers++
+		c.Busiest = max(c.Busiest, int64(len(times)))
+		firsts[w][t.events.Day[0]]++
 		c.Events += int64(len(times))
 		c.Duplicates += int64(t.duplicates)
 		c.First = min(c.First, first)
@@ -130,6 +146,7 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 		total.Customers += c.Customers
 		total.Events += c.Events
 		total.Duplicates += c.Duplicates
+		total.Busiest = max(total.Busiest, c.Busiest)
 		total.First = min(total.First, c.First)
 		total.Last = max(total.Last, c.Last)
 		for r, n := range c.Roles {
@@ -137,7 +154,40 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 		}
 		total.Digest += c.Digest
 	}
+	total.Start, total.Early = start(firsts, total.Customers)
 	return total, err
+}
+
+// start finds Census.Start and Census.Early.
+func start(firsts []map[int32]int64, customers int64) (day int32, early int64) {
+	counts := map[int32]int64{}
+	for _, m := range firsts {
+		for d, n := range m {
+			counts[d] += n
+		}
+	}
+	days := slices.Sorted(maps.Keys(counts))
+	if len(days) == 0 {
+		return 0, 0
+	}
+	skip := customers / 1000
+	if customers >= 20 {
+		skip = max(skip, 1)
+	}
+	seen := int64(0)
+	for i, d := range days {
+		if seen > skip {
+			break
+		}
+		if i > 0 && d-days[i-1] > 366 {
+			day, early = d, seen
+		}
+		seen += counts[d]
+	}
+	if early == 0 {
+		return days[0], 0
+	}
+	return day, early
 }
 
 // A loader orders one bucket at a time, reusing its memory.

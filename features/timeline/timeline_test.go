@@ -235,6 +235,33 @@ func TestHistoryHasNoCapacityBeyondItself(t *testing.T) {
 	}
 }
 
+// A few impossible dates do not stretch history; a slow beginning is history.
+func TestCensusStart(t *testing.T) {
+	day := func(d int) int64 { return int64(d) * microsPerDay }
+	var rows []row
+	for i := range 60 {
+		rows = append(rows, row{fmt.Sprint("c", i), day(19000 + i*5), datasets.Purchase, 1, ""})
+	}
+	for _, c := range []struct {
+		name  string
+		extra []row
+		start int32
+		early int64
+	}{
+		{"plain", nil, 19000, 0},
+		{"epoch", []row{{"x", 0, datasets.View, 1, ""}}, 19000, 1},
+		{"a known customer's epoch", []row{{"c9", 0, datasets.View, 1, ""}}, 19000, 1},
+		{"within a year", []row{{"x", day(19000 - 300), datasets.View, 1, ""}}, 18700, 0},
+		{"many", []row{{"x", 0, datasets.View, 1, ""}, {"y", 0, datasets.View, 1, ""}, {"z", day(1), datasets.View, 1, ""}}, 0, 0},
+	} {
+		s := freeze(t, append(slices.Clone(rows), c.extra...), 2, DedupeNone)
+		got, err := s.Census(t.Context(), 2)
+		if err != nil || got.Start != c.start || got.Early != c.early {
+			t.Errorf("%s: start %d with %d before, want %d with %d (%v)", c.name, got.Start, got.Early, c.start, c.early, err)
+		}
+	}
+}
+
 // Any order of arrival over any number of workers makes the same timelines and
 // the same digest, and another event makes another digest.
 func TestStoreIgnoresOrder(t *testing.T) {

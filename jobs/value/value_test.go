@@ -19,13 +19,14 @@ import (
 
 // table builds a feature table from a row of five numbers a customer: purchase
 // days, days since first and last purchase, repeat day spend, holdout days.
-func table(t *testing.T, date string, rows [][5]float64) *features.Table {
+// A share of everybody's spend was refunded.
+func table(t *testing.T, date string, rows [][5]float64, refunded ...float64) *features.Table {
 	t.Helper()
 	a, err := timeline.ParseAsOf(date, time.UTC)
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := []string{features.PurchaseDaysLifetime, features.DaysSinceFirstPurchase, features.DaysSinceLastPurchase, features.RepeatDaySpendMean, HoldoutColumn}
+	names := []string{features.PurchaseDaysLifetime, features.DaysSinceFirstPurchase, features.DaysSinceLastPurchase, features.RepeatDaySpendMean, HoldoutColumn, features.SpendLifetime, features.RefundLifetime}
 	fields := []arrow.Field{features.CustomerField(datasets.IDType{Kind: datasets.IDInt64})}
 	ids := array.NewInt64Builder(memory.DefaultAllocator)
 	for i := range rows {
@@ -36,9 +37,16 @@ func table(t *testing.T, date string, rows [][5]float64) *features.Table {
 		fields = append(fields, arrow.Field{Name: n, Type: arrow.PrimitiveTypes.Float64, Nullable: true})
 		b := array.NewFloat64Builder(memory.DefaultAllocator)
 		for _, r := range rows {
-			if math.IsNaN(r[j]) {
+			switch {
+			case n == features.SpendLifetime:
+				b.Append(100)
+			case n == features.RefundLifetime && refunded != nil:
+				b.Append(100 * refunded[0])
+			case n == features.RefundLifetime:
+				b.Append(0)
+			case math.IsNaN(r[j]):
 				b.AppendNull()
-			} else {
+			default:
 				b.Append(r[j])
 			}
 		}
@@ -163,5 +171,27 @@ func TestForecastWithoutMoney(t *testing.T) {
 	}
 	if math.IsNaN(f.Purchases[1]) || !math.IsNaN(f.Spend[1]) || f.Summary.SpendLogLik != nil {
 		t.Errorf("purchases %v, spend %v", f.Purchases[1], f.Spend[1])
+	}
+}
+
+// Money that was sent back is not value.
+func TestRefundsLowerValue(t *testing.T) {
+	rows := buying(800, 400, 0, 3)
+	run := func(refunded float64) *Forecast {
+		f, err := Run(t.Context(), Input{Score: table(t, "2024-12-31", rows, refunded), Date: "2024-12-31", Horizon: 91, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	kept, half := run(0), run(0.5)
+	if ratio := half.Summary.ExpectedValue / kept.Summary.ExpectedValue; math.Abs(ratio-0.5) > 0.01 {
+		t.Errorf("half of the spend refunded leaves %v of the value", ratio)
+	}
+	if half.Summary.Expected != kept.Summary.Expected {
+		t.Error("refunds changed expected purchases")
+	}
+	if f := run(1.2); !math.IsNaN(f.Spend[1]) {
+		t.Errorf("everything refunded leaves a value of %v", f.Spend[1])
 	}
 }
