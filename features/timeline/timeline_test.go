@@ -55,7 +55,7 @@ func TestAsOfEndsTheLocalDay(t *testing.T) {
 			t.Errorf("%s %s ends at %s, want %s", c.zone, c.date, got, c.instant)
 		}
 	}
-	for _, bad := range []string{"", "2024-02-30", "20240230", "2024-1-1", "yesterday"} {
+	for _, bad := range []string{"", "2024-02-30", "20240230", "2024-1-1", "yesterday", "9999-12-31", "0000-12-31"} {
 		if _, err := ParseAsOf(bad, time.UTC); err == nil {
 			t.Errorf("%q was read as a date", bad)
 		}
