@@ -17,8 +17,9 @@ bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -not -nam
 	go build -trimpath -ldflags "-X main.build=$(VERSION)" -o $@ ./cmd/shoal
 
 run: build $(SAMPLE)/events ## generate a sample history and run the whole job on it
-	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --log human
-	@bin/shoal grade --truth $(SAMPLE)/truth/truth.parquet --out $(SAMPLE)/out --date $(DATE)
+	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --log human > $(SAMPLE)/summary.json
+	@grep -q '"status":"noop"' $(SAMPLE)/summary.json || \
+		bin/shoal grade --truth $(SAMPLE)/truth/truth.parquet --out $(SAMPLE)/out --date $(DATE)
 
 $(SAMPLE)/events: | build
 	@bin/shoal generate --out $(SAMPLE)

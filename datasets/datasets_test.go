@@ -36,6 +36,10 @@ func TestMoneyFromDecimal(t *testing.T) {
 		{1234, 2, 123400, true}, {-1234, 4, -1234, true}, {12345, 5, 1235, true}, {-12345, 5, -1235, true}, {12344, 5, 1234, true},
 		{5, 0, 50000, true}, {math.MaxInt64, 0, NullMoney, false}, {math.MaxInt64, 18, 92234, true}, {math.MinInt64, 18, -92234, true},
 		{7, 40, 0, true}, {5, 5, 1, true}, {-5, 5, -1, true}, {1, 22, 0, true}, {math.MaxInt64, 22, 9, true},
+		{9_200_000_000_000_000_000, 23, 1, true}, {-9_200_000_000_000_000_000, 23, -1, true}, {math.MinInt64, 23, -1, true},
+		{5_000_000_000_000_000_000, 23, 1, true}, {4_999_999_999_999_999_999, 23, 0, true},
+		{-5_000_000_000_000_000_000, 23, -1, true}, {-4_999_999_999_999_999_999, 23, 0, true},
+		{math.MaxInt64, 24, 0, true}, {math.MinInt64, 24, 0, true}, {math.MaxInt64, 76, 0, true},
 	} {
 		if got, ok := MoneyFromDecimal(c.unscaled, c.scale); got != c.want || ok != c.ok {
 			t.Errorf("MoneyFromDecimal(%d, %d) = %v, %v; want %v, %v", c.unscaled, c.scale, int64(got), ok, int64(c.want), c.ok)

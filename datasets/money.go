@@ -49,6 +49,16 @@ func MoneyFromDecimal(unscaled int64, scale int) (m Money, ok bool) {
 	}
 	if scale > 4 {
 		if scale-4 > 18 {
+			// The divisor is beyond int64. At 10^19 half of it is not; from 10^20 on
+			// every int64 is less than half.
+			const half = 5_000_000_000_000_000_000
+			switch {
+			case scale-4 > 19:
+			case unscaled >= half:
+				return 1, true
+			case unscaled <= -half:
+				return -1, true
+			}
 			return 0, true
 		}
 		div := int64(1)

@@ -131,5 +131,7 @@ const (
 	DaysSinceLastPurchase  = "days_since_last_purchase"
 	PurchaseDaysLifetime   = "purchase_days_lifetime"
 	SpendLifetime          = "spend_lifetime"
+	NetSpendLifetime       = "net_spend_lifetime"
+	RefundLifetime         = "refund_lifetime"
 	RepeatDaySpendMean     = "repeat_day_spend_mean"
 )

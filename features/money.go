@@ -43,6 +43,10 @@ func money(p Params) Family {
 		Column{RepeatDaySpendMean, "currency", "(-∞, ∞)", "fewer than two purchase days", "Mean spend of a purchase day after the first one: the monetary value of a Gamma-Gamma model.",
 			"coalesce(sum(amount) FILTER (WHERE role = 'purchase' AND day > first_purchase_day), 0)::DOUBLE / nullif(greatest(count(DISTINCT day) FILTER (WHERE role = 'purchase') - 1, 0), 0)"},
 	)
+	for _, w := range ws {
+		f.Columns = append(f.Columns, Column{"net_spend_" + w.suffix, "currency", "(-∞, ∞)", "never", "Purchases less refunds " + w.words + ".",
+			"coalesce(sum(amount)" + w.filter(bought) + ", 0)::DOUBLE - coalesce(sum(abs(amount))" + w.filter("role = 'return'") + ", 0)::DOUBLE"})
+	}
 	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))
 		return func(h *timeline.History, out []float64) {
@@ -111,7 +115,10 @@ func money(p Params) Family {
 			}
 			life := perWindow * (len(ws) - 1)
 			orders, days := out[life+2], out[life+3]
-			rest := out[perWindow*len(ws):]
+			rest, net := out[perWindow*len(ws):][:5], out[perWindow*len(ws)+5:]
+			for k := range ws {
+				net[k] = (spend[k] - refund[k]).Float()
+			}
 			for i := range rest {
 				rest[i] = math.NaN()
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,7 +45,9 @@ The same flags make the same bytes.`,
 			began := time.Now()
 			s, err := synth.Generate(cmd.Context(), p, out, func(done, total int64) { d.progress("generate", done, total) })
 			d.finish()
-			if err != nil {
+			if errors.Is(err, synth.ErrNotEmpty) {
+				return nightly.Usage(err)
+			} else if err != nil {
 				return nightly.Transient(err)
 			}
 			file := filepath.Join(out, "shoal.yaml")

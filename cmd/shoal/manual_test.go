@@ -144,7 +144,7 @@ func TestUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"run"}, `required flag(s) "date" not set`},
+		{[]string{"run"}, "--date is required"},
 		{[]string{"rnu"}, `unknown command "rnu"`},
 		{[]string{"run", "--dat", "x"}, "unknown flag: --dat"},
 		{[]string{"generate", "--customers", "-1", "--out", "nowhere"}, "Customers"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,6 +38,9 @@ the same run: a repeat does nothing and succeeds.`,
 			}
 			var s *nightly.Summary
 			cfg, err := loadConfig(path, out, workers, memory)
+			if date == "" {
+				err = nightly.Usage(errors.Join(errors.New("--date is required: the day the data are complete for, YYYY-MM-DD"), err))
+			}
 			if err != nil {
 				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: out, Version: version()}
 			} else {
@@ -50,8 +54,11 @@ the same run: a repeat does nothing and succeeds.`,
 			} else if err != nil {
 				d.log.Error().Int("exit_code", s.ExitCode).Str("date", date).Msg(err.Error())
 			}
-			if e := writeSummary(stdout, summaryFile, s); e != nil && err == nil {
-				err = nightly.Transient(e)
+			if e := writeSummary(stdout, summaryFile, s); e != nil {
+				d.log.Error().Msg(e.Error())
+				if err == nil {
+					err = nightly.Transient(e)
+				}
 			}
 			if err != nil {
 				return &reportedError{err}
@@ -67,7 +74,6 @@ the same run: a repeat does nothing and succeeds.`,
 	c.Flags().BoolVar(&force, "force", false, "publish a new run even when the same one is published")
 	c.Flags().StringVar(&logs, "log", logAuto, "auto, human or json")
 	c.Flags().StringVar(&summaryFile, "summary-file", "", "also write the JSON summary to this `file`, on failure too")
-	c.MarkFlagRequired("date")
 	return c
 }
 

@@ -8,8 +8,12 @@ import (
 	"sync"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan/internal/column"
+	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
+	"github.com/shoal-data/shoal/datasets/scan/internal/files"
+	"github.com/shoal-data/shoal/datasets/scan/internal/footer"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/scan/internal/ordered"
 )
 
 // batchRows is the most rows of a Batch.
@@ -31,7 +35,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	}
 	type task struct{ file, group int }
 	var tasks []task
-	handles := make([]handle, len(p.files))
+	shared := make([]files.Shared, len(p.files))
 	total := newTally(p, opts)
 	rep := &Report{Files: len(p.Files), Rows: p.Rows, IDType: p.IDType}
 	prog := progress{call: opts.Progress, total: p.Rows}
@@ -46,7 +50,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 				prog.done += rg.rows
 			default:
 				rep.RowGroupsRead++
-				handles[i].left++
+				shared[i].Expect()
 				tasks = append(tasks, task{i, g})
 			}
 		}
@@ -54,16 +58,16 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	total.after = rep.RowsSkipped
 	prog.add(0)
 	workers := make([]*worker, opts.Workers)
-	err := ordered(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
+	err := ordered.Run(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
 		if workers[n] == nil {
 			workers[n] = &worker{plan: p, index: n, dicts: dicts, opts: opts, emit: emit, source: -1, progress: &prog, tally: newTally(p, opts)}
 		}
 		t := tasks[i]
-		err := guard(func() error { return workers[n].read(ctx, &handles[t.file], t.file, t.group) })
-		var bug *panicError
+		err := ordered.Guard(func() error { return workers[n].read(ctx, &shared[t.file], t.file, t.group) })
+		var bug *ordered.PanicError
 		if errors.As(err, &bug) {
 			f := &p.Files[t.file]
-			return fileError(f.Source, f.Path, t.group, workers[n].at, err)
+			return fault.InFile(f.Source, f.Path, t.group, workers[n].column, err)
 		}
 		return err
 	}, func(n int) error {
@@ -72,8 +76,8 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 		}
 		return workers[n].flush()
 	})
-	for i := range handles {
-		handles[i].close()
+	for i := range shared {
+		shared[i].Close()
 	}
 	if err != nil {
 		return nil, err
@@ -83,8 +87,9 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 			w.tallyTypes()
 			total.merge(w.tally)
 			for i := range w.cols {
-				rep.Pages += w.cols[i].reader.Pages
-				rep.PagesWithoutChecksum += w.cols[i].reader.Unverified
+				pages, unverified := w.cols[i].Pages()
+				rep.Pages += pages
+				rep.PagesWithoutChecksum += unverified
 			}
 		}
 	}
@@ -99,63 +104,20 @@ func (p *Plan) groupAfter(file, group int, before int64) bool {
 	src := &p.sources[f.source]
 	k := slices.Index(p.fields[f.source], datasets.EventTime)
 	col := &f.cols[k]
-	if col.path != nil {
-		return f.groups[group].times.after(&col.typ, src.TimeUnit, before)
+	if col.Path != nil {
+		return f.groups[group].times.AtOrAfter(&col.Type, src.TimeUnit, before)
 	}
-	c := newColumn(datasets.EventTime, src)
-	c.open(src, col)
-	if err := c.next(1); err != nil {
+	c := column.NewReader(datasets.EventTime, src.conventions())
+	c.Open(col, nil, footer.Chunk{})
+	if err := c.Next(1); err != nil {
 		return false
 	}
 	var t [1]int64
-	c.times(t[:])
-	return t[0] > lastBadTime && t[0] >= before
+	c.Times(t[:])
+	return t[0] > column.BadTime && t[0] >= before
 }
 
-// A handle is an input file that the tasks on it share.
-type handle struct {
-	mu   sync.Mutex
-	f    storage.File
-	left int // tasks that still need it
-}
-
-func (h *handle) open(ctx context.Context, fsys storage.FS, file *File) (storage.File, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.f != nil {
-		return h.f, nil
-	}
-	f, err := fsys.Open(ctx, file.Path)
-	if err != nil {
-		return nil, asIO(err)
-	}
-	if f.Size() != file.Size {
-		f.Close()
-		return nil, asIO(fmt.Errorf("it has %d bytes and had %d when it was listed: it is being written; run again", f.Size(), file.Size))
-	}
-	h.f = f
-	return f, nil
-}
-
-func (h *handle) release() {
-	h.mu.Lock()
-	h.left--
-	last := h.left == 0
-	h.mu.Unlock()
-	if last {
-		h.close()
-	}
-}
-
-func (h *handle) close() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.f != nil {
-		h.f.Close() // it was only read
-		h.f = nil
-	}
-}
-
+// progress tells of rows done, one call at a time.
 type progress struct {
 	mu          sync.Mutex
 	done, total int64
@@ -181,6 +143,7 @@ const (
 	rowWithheld status = 254
 )
 
+// refused is the status of a row that a problem of field f refuses.
 func refused(f datasets.Field, p lexical.Problem) status { return status(f)<<3 | status(p) }
 
 func (s status) field() datasets.Field    { return datasets.Field(s >> 3) }
@@ -197,32 +160,20 @@ type worker struct {
 	*tally
 
 	source   int // whose columns cols are; -1 at first
-	cols     []*column
-	field    [datasets.NumFields]*column
+	cols     []*column.Reader
+	field    [datasets.NumFields]*column.Reader
 	currency uint32 // code of the source's own currency
-	at       string // column being decoded, for messages
+	column   string // column being decoded, for messages
 
-	times  [segment]int64
-	status [segment]status
-	money  [3][segment]datasets.Money // amount, quantity, rating
-	sel    []int32
-	batch  datasets.Batch
+	times    [column.SegmentRows]int64
+	status   [column.SegmentRows]status
+	money    [3][column.SegmentRows]datasets.Money // amount, quantity, rating
+	selected []int32
+	batch    datasets.Batch
 }
 
-var moneyFields = [3]datasets.Field{datasets.Amount, datasets.Quantity, datasets.Rating}
-
-func newColumn(f datasets.Field, src *Source) *column {
-	c := &column{field: f, roles: src.Roles}
-	loc := src.TimeZone
-	if loc == nil {
-		loc = utc
-	}
-	c.zone = lexical.NewZone(loc)
-	return c
-}
-
-// use readies the worker for a source.
-func (w *worker) use(source int) error {
+// startSource readies the worker for a source.
+func (w *worker) startSource(source int) error {
 	if w.source == source {
 		return nil
 	}
@@ -231,14 +182,15 @@ func (w *worker) use(source int) error {
 	}
 	w.tallyTypes()
 	for _, c := range w.cols {
-		w.pages += c.reader.Pages
-		w.unverified += c.reader.Unverified
+		pages, unverified := c.Pages()
+		w.pages += pages
+		w.unverified += unverified
 	}
 	src := &w.plan.sources[source]
 	w.source = source
-	w.cols, w.field = nil, [datasets.NumFields]*column{}
+	w.cols, w.field = nil, [datasets.NumFields]*column.Reader{}
 	for _, f := range w.plan.fields[source] {
-		c := newColumn(f, src)
+		c := column.NewReader(f, src.conventions())
 		w.cols = append(w.cols, c)
 		w.field[f] = c
 	}
@@ -259,6 +211,7 @@ func (w *worker) use(source int) error {
 	for _, t := range w.texts() {
 		ready(t.codes, mapped(t.field))
 	}
+	ready(&b.EventID, mapped(datasets.EventID))
 	return nil
 }
 
@@ -274,6 +227,7 @@ func ready[T any](s *[]T, mapped bool) {
 	}
 }
 
+// A textColumn is a column of the batch that holds codes.
 type textColumn struct {
 	field datasets.Field
 	dict  *datasets.Dict
@@ -281,12 +235,12 @@ type textColumn struct {
 }
 
 // texts are the coded columns that have no rule of their own.
-func (w *worker) texts() [6]textColumn {
+func (w *worker) texts() [5]textColumn {
 	d, b := w.dicts, &w.batch
-	return [6]textColumn{
+	return [5]textColumn{
 		{datasets.ProductID, d.Product, &b.Product}, {datasets.Category, d.Category, &b.Category},
 		{datasets.Channel, d.Channel, &b.Channel}, {datasets.CampaignID, d.Campaign, &b.Campaign},
-		{datasets.SessionID, d.Session, &b.Session}, {datasets.EventID, d.EventID, &b.EventID},
+		{datasets.SessionID, d.Session, &b.Session},
 	}
 }
 
@@ -310,9 +264,11 @@ func (w *worker) flush() error {
 	for _, t := range w.texts() {
 		empty(t.codes)
 	}
+	empty(&b.EventID)
 	return nil
 }
 
+// empty empties a column of the batch, which is nil when its field is not mapped.
 func empty[T any](s *[]T) {
 	if *s != nil {
 		*s = (*s)[:0]
@@ -320,48 +276,45 @@ func empty[T any](s *[]T) {
 }
 
 // read delivers a row group.
-func (w *worker) read(ctx context.Context, h *handle, file, group int) error {
+func (w *worker) read(ctx context.Context, h *files.Shared, file, group int) error {
 	info, f := &w.plan.Files[file], &w.plan.files[file]
-	w.at = ""
-	if err := w.use(f.source); err != nil {
+	w.column = ""
+	if err := w.startSource(f.source); err != nil {
 		return err
 	}
-	fail := func(err error) error { return fileError(info.Source, info.Path, group, w.at, err) }
+	fail := func(err error) error { return fault.InFile(info.Source, info.Path, group, w.column, err) }
 	src := &w.plan.sources[f.source]
-	r, err := h.open(ctx, w.plan.fsys, info)
+	r, err := h.Open(ctx, w.plan.fsys, info)
 	if err != nil {
 		return fail(err)
 	}
-	defer h.release()
+	defer h.Release()
 	rg := &f.groups[group]
 	for k, c := range w.cols {
-		c.open(src, &f.cols[k])
-		if !c.constant {
-			c.reader.Reset(r, rg.chunks[k])
-		}
+		c.Open(&f.cols[k], r, rg.chunks[k])
 	}
 	reported := int64(0)
 	for row := int64(0); row < rg.rows; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("scan: %s: %w", info.Path, err)
 		}
-		n := int(min(rg.rows-row, segment, int64(batchRows-w.batch.Len())))
+		n := int(min(rg.rows-row, column.SegmentRows, int64(batchRows-w.batch.Len())))
 		for k, c := range w.cols {
-			w.at = src.Columns[w.plan.fields[f.source][k]]
-			if n, err = c.available(n); err != nil {
+			w.column = src.Columns[w.plan.fields[f.source][k]]
+			if n, err = c.Available(n); err != nil {
 				return fail(err)
 			}
 		}
 		for k, c := range w.cols {
-			w.at = src.Columns[w.plan.fields[f.source][k]]
-			if err := c.next(n); err != nil {
+			w.column = src.Columns[w.plan.fields[f.source][k]]
+			if err := c.Next(n); err != nil {
 				return fail(err)
 			}
 		}
-		w.at = ""
-		w.judge(n)
-		w.pick(place{file, group, rg.first + row}, n)
-		w.deliver(place{file, group, -1})
+		w.column = ""
+		w.applyRules(n)
+		w.selectAccepted(place{file, group, rg.first + row}, n)
+		w.appendSelected(place{file, group, -1})
 		if w.batch.Len() == batchRows {
 			if err := w.flush(); err != nil {
 				return err
@@ -376,15 +329,15 @@ func (w *worker) read(ctx context.Context, h *handle, file, group int) error {
 	return nil
 }
 
-// judge applies the package's rules to the n rows in hand.
-func (w *worker) judge(n int) {
+// applyRules applies the package's rules to the n rows in hand.
+func (w *worker) applyRules(n int) {
 	st := w.status[:n]
 	times := w.times[:n]
-	w.field[datasets.EventTime].times(times)
+	w.field[datasets.EventTime].Times(times)
 	for i, t := range times {
 		switch {
-		case t <= lastBadTime:
-			st[i] = refused(datasets.EventTime, timeProblem(t))
+		case t <= column.BadTime:
+			st[i] = refused(datasets.EventTime, column.TimeProblem(t))
 		case t >= w.opts.Before:
 			st[i] = rowAfter
 		default:
@@ -393,55 +346,55 @@ func (w *worker) judge(n int) {
 	}
 	if c := w.field[datasets.Consent]; c != nil {
 		for i := range st {
-			if st[i] != rowAfter && !c.given(i) {
+			if st[i] != rowAfter && !c.Consents(i) {
 				st[i] = rowWithheld
 			}
 		}
 	}
 	c := w.field[datasets.CustomerID]
-	if !c.flawless() || c.run.Valid != nil {
+	if !c.Flawless() || c.Run.Valid != nil {
 		for i := range st {
 			if st[i] == 0 {
-				if p := c.state(i); p != lexical.OK {
+				if p := c.Problem(i); p != lexical.OK {
 					st[i] = refused(datasets.CustomerID, p)
 				}
 			}
 		}
 	}
-	for k, f := range moneyFields {
+	for k, f := range column.MoneyFields {
 		c := w.field[f]
-		if c == nil || !c.amounts(w.money[k][:n]) {
+		if c == nil || !c.Amounts(w.money[k][:n]) {
 			continue
 		}
 		for i, m := range w.money[k][:n] {
-			if st[i] == 0 && m != datasets.NullMoney && m <= lastBadMoney {
-				st[i] = refused(f, moneyProblem(m))
+			if st[i] == 0 && m != datasets.NullMoney && m <= column.BadMoney {
+				st[i] = refused(f, column.MoneyProblem(m))
 			}
 		}
 	}
 	for _, c := range w.cols {
-		switch c.field {
+		switch c.Field {
 		case datasets.CustomerID, datasets.EventTime, datasets.Amount, datasets.Quantity, datasets.Rating, datasets.Consent:
 			continue
 		}
-		if c.flawless() {
+		if c.Flawless() {
 			continue
 		}
 		for i := range st {
-			if st[i] == 0 && c.state(i) == lexical.BadUTF8 {
-				st[i] = refused(c.field, lexical.BadUTF8)
+			if st[i] == 0 && c.Problem(i) == lexical.BadUTF8 {
+				st[i] = refused(c.Field, lexical.BadUTF8)
 			}
 		}
 	}
 }
 
-// pick selects the accepted rows and counts the others.
-func (w *worker) pick(at place, n int) {
-	w.sel = w.sel[:0]
+// selectAccepted selects the accepted rows and counts the others.
+func (w *worker) selectAccepted(at place, n int) {
+	w.selected = w.selected[:0]
 	for i, s := range w.status[:n] {
 		switch s {
 		case 0:
-			w.sel = append(w.sel, int32(i))
+			w.selected = append(w.selected, int32(i))
 		case rowAfter:
 			w.after++
 		case rowWithheld:
@@ -454,26 +407,26 @@ func (w *worker) pick(at place, n int) {
 	}
 }
 
-// deliver appends the selected rows to the batch and counts what they hold.
-func (w *worker) deliver(at place) {
-	if len(w.sel) == 0 {
+// appendSelected appends the selected rows to the batch and counts what they hold.
+func (w *worker) appendSelected(at place) {
+	if len(w.selected) == 0 {
 		return
 	}
 	b, from := &w.batch, w.batch.Len()
-	for _, i := range w.sel {
+	for _, i := range w.selected {
 		t := w.times[i]
 		b.Time = append(b.Time, t)
 		w.minTime, w.maxTime = min(w.minTime, t), max(w.maxTime, t)
 	}
-	w.accepted += int64(len(w.sel))
+	w.accepted += int64(len(w.selected))
 	counts := w.sources[w.source]
-	b.Customer = w.field[datasets.CustomerID].codes(b.Customer, w.dicts.Customer, w.sel, 0)
+	b.Customer = w.field[datasets.CustomerID].AppendCodes(b.Customer, w.dicts.Customer, w.selected, 0)
 	if c := w.field[datasets.EventType]; c != nil {
-		b.Type = c.codes(b.Type, w.dicts.Type, w.sel, 0)
+		b.Type = c.AppendCodes(b.Type, w.dicts.Type, w.selected, 0)
 		for _, code := range b.Type[from:] {
 			role := datasets.Other
 			if code != 0 {
-				role = c.roleOf[code]
+				role = c.Role(code)
 			} else {
 				counts.nulls[datasets.EventType]++
 			}
@@ -485,20 +438,20 @@ func (w *worker) deliver(at place) {
 		}
 	} else {
 		role := w.plan.sources[w.source].Role
-		for range w.sel {
+		for range w.selected {
 			b.Role = append(b.Role, role)
 			b.Type = append(b.Type, 0)
 		}
-		counts.untyped += int64(len(w.sel))
+		counts.untyped += int64(len(w.selected))
 	}
 	for k, dst := range [3]*[]datasets.Money{&b.Amount, &b.Quantity, &b.Rating} {
 		if *dst == nil {
 			continue
 		}
-		for _, i := range w.sel {
+		for _, i := range w.selected {
 			m := w.money[k][i]
 			if m == datasets.NullMoney {
-				counts.nulls[moneyFields[k]]++
+				counts.nulls[column.MoneyFields[k]]++
 			}
 			*dst = append(*dst, m)
 		}
@@ -507,10 +460,18 @@ func (w *worker) deliver(at place) {
 		if *t.codes == nil {
 			continue
 		}
-		*t.codes = w.field[t.field].codes(*t.codes, t.dict, w.sel, 0)
+		*t.codes = w.field[t.field].AppendCodes(*t.codes, t.dict, w.selected, 0)
 		for _, code := range (*t.codes)[from:] {
 			if code == 0 {
 				counts.nulls[t.field]++
+			}
+		}
+	}
+	if b.EventID != nil {
+		b.EventID = w.field[datasets.EventID].AppendHashes(b.EventID, w.selected)
+		for _, id := range b.EventID[from:] {
+			if id == 0 {
+				counts.nulls[datasets.EventID]++
 			}
 		}
 	}
@@ -518,9 +479,9 @@ func (w *worker) deliver(at place) {
 		return
 	}
 	if c := w.field[datasets.Currency]; c != nil {
-		b.Currency = c.codes(b.Currency, w.dicts.Currency, w.sel, w.currency)
+		b.Currency = c.AppendCodes(b.Currency, w.dicts.Currency, w.selected, w.currency)
 	} else {
-		for range w.sel {
+		for range w.selected {
 			b.Currency = append(b.Currency, w.currency)
 		}
 	}

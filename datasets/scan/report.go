@@ -6,16 +6,13 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
 )
-
-var utc = time.UTC
 
 // A Report says what became of every row:
 // Rows = RowsAccepted + RowsRejected + RowsWithheld + RowsAfter.
@@ -194,7 +191,7 @@ func (w *worker) reject(i int, s status, at place) {
 	row.Value = w.text(s.field(), i)
 	row.CustomerID = w.text(datasets.CustomerID, i)
 	row.EventType = w.text(datasets.EventType, i)
-	if t := w.times[i]; t > lastBadTime {
+	if t := w.times[i]; t > column.BadTime {
 		row.EventTime = string(lexical.AppendTime(nil, t))
 	} else {
 		row.EventTime = w.text(datasets.EventTime, i)
@@ -204,33 +201,14 @@ func (w *worker) reject(i int, s status, at place) {
 
 func (s status) reason() string { return s.field().String() + "_" + s.problem().String() }
 
-const maxSampleText = 256
-
 // text is the value of a field of row i, "" when it is null or not mapped.
 func (w *worker) text(f datasets.Field, i int) string {
 	c := w.field[f]
-	if c == nil || c.null(i) {
+	if c == nil || c.Null(i) {
 		return ""
 	}
-	v, j := c.at(i)
-	return sampleText(c.text(nil, v, j))
-}
-
-// sampleText makes a text fit to be shown: short, and UTF-8.
-func sampleText(b []byte) string {
-	cut := len(b) > maxSampleText
-	if cut {
-		at := maxSampleText
-		for at > maxSampleText-utf8.UTFMax && !utf8.RuneStart(b[at]) {
-			at--
-		}
-		b = b[:at]
-	}
-	s := strings.ToValidUTF8(string(b), "\uFFFD")
-	if cut {
-		s += "…"
-	}
-	return s
+	v, j := c.Value(i)
+	return lexical.Shown(c.AppendText(nil, v, j))
 }
 
 // A sample keeps the rows of the lowest hashes: which they are depends on the set

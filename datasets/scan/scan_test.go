@@ -453,6 +453,30 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Inspect profiles files, and its faults are located as those of Read are.
+func TestInspect(t *testing.T) {
+	dir := t.TempDir()
+	writeRows(t, filepath.Join(dir, "a.parquet"), 10, []intID{{5, "2024-01-01"}, {7, "2024-01-02"}})
+	glob := []string{filepath.Join(dir, "*")}
+	p, err := scan.Inspect(ctx, storage.Local(), glob, scan.DefaultInspectOptions())
+	if err != nil || p.Rows != 2 || len(p.Columns) != 2 || p.Columns[0].Kind != scan.KindInt64 || p.Columns[0].Max != "7" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "c.parquet"), []byte("not a Parquet file at all"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var e *scan.Error
+	if _, err := scan.Inspect(ctx, storage.Local(), glob, scan.DefaultInspectOptions()); !errors.As(err, &e) || e.Kind != scan.BadData || e.File != filepath.Join(dir, "c.parquet") {
+		t.Errorf("a file that is not Parquet: %v", err)
+	}
+	if _, err := scan.Inspect(ctx, storage.Local(), []string{filepath.Join(dir, "z*")}, scan.DefaultInspectOptions()); !errors.As(err, &e) || e.Kind != scan.NoInput {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := scan.Inspect(ctx, storage.Local(), glob, scan.InspectOptions{}); !errors.As(err, &e) || e.Kind != scan.Config {
+		t.Errorf("no rows: %v", err)
+	}
+}
+
 // A column that only some files have is null in the others, and is told of.
 func TestMissingOptionalColumn(t *testing.T) {
 	dir := t.TempDir()

@@ -40,6 +40,8 @@ import (
 	"time"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan/internal/column"
+	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 )
 
 // A Source is a set of files of one origin and how to read events from them.
@@ -60,84 +62,55 @@ type Source struct {
 	Currency string         // of amounts whose currency is not mapped, null or empty; "" is unknown
 }
 
-// Unit is the unit of an integer time.
-type Unit uint8
-
-// The units. UnitAuto decides by size, value by value: 19000000 to 21009999 is
-// yyyymmdd; below 1e11 away from zero is seconds (to the year 5138), below 1e14
-// milliseconds (from 1973), below 1e17 microseconds, and nanoseconds beyond.
-const (
-	UnitAuto Unit = iota
-	UnitSecond
-	UnitMilli
-	UnitMicro
-	UnitNano
-	UnitYYYYMMDD // in Source.TimeZone
-	numUnits
-)
-
-var unitNames = [numUnits]string{"auto", "s", "ms", "us", "ns", "yyyymmdd"}
-
-func (u Unit) String() string {
-	if u < numUnits {
-		return unitNames[u]
-	}
-	return fmt.Sprintf("unit(%d)", uint8(u))
-}
-
-// ParseUnit reads a unit's name.
-func ParseUnit(s string) (Unit, error) {
-	for u, name := range unitNames {
-		if s == name {
-			return Unit(u), nil
-		}
-	}
-	return 0, fmt.Errorf("unknown time unit %q (units are %s)", s, strings.Join(unitNames[:], ", "))
-}
-
 // validate reports every fault of a source that shows without its files.
 func (s *Source) validate() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if s.Name == "" {
-		fault("Name must not be empty")
+		add("Name must not be empty")
 	}
 	if len(s.Paths) == 0 {
-		fault("Paths must name at least one file")
+		add("Paths must name at least one file")
 	}
 	for _, f := range []datasets.Field{datasets.CustomerID, datasets.EventTime} {
 		if s.Columns[f] == "" {
-			fault("Columns must map %v", f)
+			add("Columns must map %v", f)
 		}
 	}
 	for _, f := range sortedFields(s.Columns) {
 		if int(f) >= datasets.NumFields {
-			fault("Columns maps the unknown field %d", f)
+			add("Columns maps the unknown field %d", f)
 		} else if s.Columns[f] == "" && f > datasets.EventTime {
-			fault("Columns maps %v to an empty name", f)
+			add("Columns maps %v to an empty name", f)
 		}
 	}
 	if len(s.Roles) > 0 && s.Columns[datasets.EventType] == "" {
-		fault("Roles maps %d event types, and Columns does not map event_type", len(s.Roles))
+		add("Roles maps %d event types, and Columns does not map event_type", len(s.Roles))
 	}
 	for typ, r := range s.Roles {
 		if int(r) >= datasets.NumRoles {
-			fault("Roles maps %q to the unknown role %d", typ, r)
+			add("Roles maps %q to the unknown role %d", typ, r)
 		}
 	}
 	if int(s.Role) >= datasets.NumRoles {
-		fault("Role (%d) must be < %d", s.Role, datasets.NumRoles)
+		add("Role (%d) must be < %d", s.Role, datasets.NumRoles)
 	}
-	if s.TimeUnit >= numUnits {
-		fault("TimeUnit (%d) must be < %d", s.TimeUnit, numUnits)
+	if s.TimeUnit >= column.NumUnits {
+		add("TimeUnit (%d) must be < %d", s.TimeUnit, column.NumUnits)
 	}
 	if len(faults) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return configError(s.Name, "%w", errors.Join(faults...))
+	return fault.InSource(fault.Config, s.Name, "%w", errors.Join(faults...))
 }
 
+// conventions are what the source says of its values.
+func (s *Source) conventions() column.Conventions {
+	return column.Conventions{TimeZone: s.TimeZone, TimeUnit: s.TimeUnit, Roles: s.Roles}
+}
+
+// sortedFields are the fields that a mapping maps, in their order.
 func sortedFields(m map[datasets.Field]string) []datasets.Field {
 	fs := make([]datasets.Field, 0, len(m))
 	for f := range m {
@@ -171,15 +144,15 @@ func DefaultOptions() Options {
 
 func (o Options) validate() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if o.Workers < 1 {
-		fault("Workers (%d) must be >= 1", o.Workers)
+		add("Workers (%d) must be >= 1", o.Workers)
 	}
 	if o.MaxRejectedSample < 0 {
-		fault("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample)
+		add("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample)
 	}
 	if len(faults) == 0 {
 		return nil
 	}
-	return configError("", "%w", errors.Join(faults...))
+	return fault.InSource(fault.Config, "", "%w", errors.Join(faults...))
 }

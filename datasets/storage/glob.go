@@ -55,6 +55,11 @@ func elements(path string) []string {
 // are followed except by **, so a link cannot make a loop; a file reached
 // through two paths is listed once, because its rows must count once.
 func globLocal(ctx context.Context, pattern string) ([]Info, error) {
+	if strings.ContainsAny(pattern, `*?[{\`) { // a file may really be called so
+		if st, err := os.Stat(pattern); err == nil && st.Mode().IsRegular() {
+			pattern = QuoteMeta(pattern)
+		}
+	}
 	found := map[string]match{}
 	for _, p := range expandBraces(pattern) {
 		if !doublestar.ValidatePattern(p) {

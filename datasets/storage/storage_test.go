@@ -174,3 +174,22 @@ func TestMemCrash(t *testing.T) {
 		t.Errorf("with everything kept: %q, want %q", got, m.Tree())
 	}
 }
+
+// A path that exists as written is that file, whatever its characters mean in a glob.
+func TestLocalGlobTakesALiteralPath(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a[1].parquet", "a1.parquet", "b{x,y}.parquet"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a[1].parquet", "b{x,y}.parquet"} {
+		got, err := storage.Local().Glob(t.Context(), filepath.Join(dir, name))
+		if err != nil || len(got) != 1 || filepath.Base(got[0].Path) != name {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if got, err := storage.Local().Glob(t.Context(), filepath.Join(dir, "a[12].parquet")); err != nil || len(got) != 1 || filepath.Base(got[0].Path) != "a1.parquet" {
+		t.Errorf("%v, %v", got, err)
+	}
+}

@@ -153,6 +153,9 @@ const (
 	blocksPerRound    = 96
 )
 
+// ErrNotEmpty is wrapped by Generate when its directory holds something already.
+var ErrNotEmpty = errors.New("exists and is not empty")
+
 // Generate writes the history of p and its truth below dir. The directory
 // appears complete or not at all: everything is made beside it and renamed at
 // the end, and removed on failure or cancellation. A dir that exists must be
@@ -231,7 +234,7 @@ func checkFree(dir string) error {
 	case err != nil:
 		return fmt.Errorf("synth: %w; give a directory that does not exist yet", err)
 	case len(entries) > 0:
-		return fmt.Errorf("synth: %s exists and is not empty; give another directory, or remove it first", dir)
+		return fmt.Errorf("synth: %s %w; give another directory, or remove it first", dir, ErrNotEmpty)
 	}
 	return nil
 }

@@ -1,11 +1,9 @@
 package tables_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,37 +13,15 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
 	"github.com/shoal-data/shoal/datasets/tables"
+	"github.com/shoal-data/shoal/internal/pyoracle"
 )
 
-// python is the interpreter of the oracle tests: $SHOAL_PYTHON, or else
-// .tools/venv/bin/python here or above.
-func python(t *testing.T) string {
-	t.Helper()
-	if p := os.Getenv("SHOAL_PYTHON"); p != "" {
-		return p
-	}
-	for dir := must(os.Getwd()); ; dir = filepath.Dir(dir) {
-		p := filepath.Join(dir, ".tools", "venv", "bin", "python")
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		if dir == filepath.Dir(dir) {
-			break
-		}
-	}
-	if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
-		t.Fatal("no Python: set SHOAL_PYTHON to one with duckdb, pyarrow and polars")
-	}
-	t.Skip("no Python: set SHOAL_PYTHON to one with duckdb, pyarrow and polars")
-	return ""
-}
-
-// reads prints what each reader sees of the files given.
+// reads prints what each reader sees of the files given on standard input, by name.
 const reads = `
 import json, sys
 import duckdb, polars, pyarrow.parquet
 out = {}
-for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
+for name, path in json.load(sys.stdin).items():
     con = duckdb.connect()
     con.sql("set timezone = 'UTC'")
     duck = con.sql(f"describe select * from '{path}'").fetchall()
@@ -71,26 +47,19 @@ json.dump(out, sys.stdout)
 `
 
 func TestReadersAgree(t *testing.T) {
-	py := python(t)
 	const rows = 20_000
 	rec := makeRows(11, rows)
 	files := map[string][]byte{
 		"full":  encode(t, rec, options(func(o *tables.Options) { o.RowGroupBytes = 300_000 }), whole),
 		"empty": encode(t, makeRows(11, 0), options(nil), whole),
 	}
-	args := []string{"-c", reads}
+	paths := map[string]string{}
 	for name, data := range files {
 		path := filepath.Join(t.TempDir(), name+".parquet")
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, name, path)
-	}
-	cmd := exec.Command(py, args...)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
+		paths[name] = path
 	}
 	var got map[string]struct {
 		DuckDB, PyArrow, Polars, Physical [][2]string
@@ -100,9 +69,7 @@ func TestReadersAgree(t *testing.T) {
 		Unit, Table                       string
 		Nulls                             []int
 	}
-	if err := json.Unmarshal(stdout, &got); err != nil {
-		t.Fatal(err)
-	}
+	pyoracle.Run(t, reads, paths, &got)
 	want := []struct{ name, duckdb, pyarrow, polars, physical string }{
 		{"customer_id", "VARCHAR", "string", "String", "BYTE_ARRAY"},
 		{"as_of", "DATE", "date32[day]", "Date", "INT32"},

@@ -33,8 +33,8 @@ func ParseAsOf(s string, zone *time.Location) (AsOf, error) {
 	if err != nil {
 		return AsOf{}, fmt.Errorf("date %q is not YYYY-MM-DD", s)
 	}
-	if y := d.Year(); y < 1 {
-		return AsOf{}, fmt.Errorf("date %q: the year must be 0001 to 9999", s)
+	if d.Year() < 1 || d.AddDate(0, 0, 1).Year() > 9999 {
+		return AsOf{}, fmt.Errorf("date %q must be 0001-01-01 to 9999-12-30", s)
 	}
 	return NewAsOf(d, zone), nil
 }

@@ -3,6 +3,7 @@ package timeline
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,15 +16,14 @@ import (
 
 // A Store is a frozen log: timelines by bucket, in canonical order.
 type Store struct {
-	dicts    *datasets.Dicts
-	opts     Options
-	workers  []*appender
-	ranks    [numCodes][]uint32 // code → rank; nil for session and event id
-	values   [numCodes][]string // rank → value
-	size     [NumBuckets]int    // events, duplicates included
-	events   int64
-	hasMoney [numMoney]bool
-	hasCodes [numCodes]bool
+	dicts   *datasets.Dicts
+	opts    Options
+	workers []*appender
+	ranks   [numCodes][]uint32 // code → rank; nil for session
+	values  [numCodes][]string // rank → value
+	size    [NumBuckets]int    // events, duplicates included
+	events  int64
+	brings  presence // of any block
 }
 
 // Events is the number of events appended, duplicates included.
@@ -33,7 +33,7 @@ func (s *Store) Events() int64 { return s.events }
 func (s *Store) IDType() datasets.IDType { return s.opts.IDType }
 
 // Values lists a dictionary column's values by rank: Events hold ranks.
-// Rank 0 is null. Session and event ids have no ranks.
+// Rank 0 is null. Sessions have no ranks.
 func (s *Store) Values(f datasets.Field) []string {
 	switch f {
 	case datasets.EventType:
@@ -91,6 +91,15 @@ type Census struct {
 	Roles      [datasets.NumRoles]int64 // events by role
 	First      int64                    // µs: the earliest event
 	Last       int64                    // µs: the latest event
+	Busiest    int64                    // events of the customer with the most
+
+	// Start is the local day on which history begins for planning: that of the
+	// earliest event, unless a thousandth of the customers (one at least, of
+	// twenty or more) began over a year before everybody else. Dates like
+	// 1970-01-01 are faults of the data, and would stretch history by decades.
+	Start int32
+	Early int64 // customers who began before Start
+
 	// Digest identifies the events themselves: it does not depend on their
 	// order, on the files they came from, or on removed duplicates.
 	Digest uint64
@@ -99,6 +108,10 @@ type Census struct {
 // Census counts customers, events and duplicates and digests the content.
 func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 	parts := make([]Census, workers)
+	firsts := make([]map[int32]int64, workers) // customers by the day of their first event
+	for w := range firsts {
+		firsts[w] = map[int32]int64{}
+	}
 	buffers := make([][]byte, workers)
 	err := s.Replay(ctx, workers, func(w, _ int, t *Timeline) error {
 		c := &parts[w]
@@ -108,6 +121,8 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 			c.First, c.Last = first, last
 		}
 		c.Customers++
+		c.Busiest = max(c.Busiest, int64(len(times)))
+		firsts[w][t.events.Day[0]]++
 		c.Events += int64(len(times))
 		c.Duplicates += int64(t.duplicates)
 		c.First = min(c.First, first)
@@ -131,6 +146,7 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 		total.Customers += c.Customers
 		total.Events += c.Events
 		total.Duplicates += c.Duplicates
+		total.Busiest = max(total.Busiest, c.Busiest)
 		total.First = min(total.First, c.First)
 		total.Last = max(total.Last, c.Last)
 		for r, n := range c.Roles {
@@ -138,7 +154,40 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 		}
 		total.Digest += c.Digest
 	}
+	total.Start, total.Early = start(firsts, total.Customers)
 	return total, err
+}
+
+// start finds Census.Start and Census.Early.
+func start(firsts []map[int32]int64, customers int64) (day int32, early int64) {
+	counts := map[int32]int64{}
+	for _, m := range firsts {
+		for d, n := range m {
+			counts[d] += n
+		}
+	}
+	days := slices.Sorted(maps.Keys(counts))
+	if len(days) == 0 {
+		return 0, 0
+	}
+	skip := customers / 1000
+	if customers >= 20 {
+		skip = max(skip, 1)
+	}
+	seen := int64(0)
+	for i, d := range days {
+		if seen > skip {
+			break
+		}
+		if i > 0 && d-days[i-1] > 366 {
+			day, early = d, seen
+		}
+		seen += counts[d]
+	}
+	if early == 0 {
+		return days[0], 0
+	}
+	return day, early
 }
 
 // A loader orders one bucket at a time, reusing its memory.
@@ -150,14 +199,14 @@ type loader struct {
 	rank      []uint32 // local customer index → place in customers
 	start     []uint32 // place → first row in order
 	order     []uint32 // rows by customer
-	seen      map[uint32]struct{}
+	seen      map[uint64]struct{}
 	sorted    Events
 	positions roleIndex
 	timeline  Timeline
 }
 
 func newLoader(s *Store) *loader {
-	return &loader{s: s, clock: newZoneClock(s.opts.Zone), seen: map[uint32]struct{}{}}
+	return &loader{s: s, clock: newZoneClock(s.opts.Zone), seen: map[uint64]struct{}{}}
 }
 
 func (l *loader) each(bucket int, visit func(*Timeline) error) error {
@@ -189,34 +238,47 @@ func (l *loader) each(bucket int, visit func(*Timeline) error) error {
 	return nil
 }
 
-// join concatenates what the appenders hold of a bucket. With one appender it
-// only borrows.
+// join concatenates the blocks that the appenders hold of a bucket. A column
+// that any source brings is there for all, null where its block has none.
 func (l *loader) join(bucket int) {
-	if len(l.s.workers) == 1 {
-		l.raw = l.s.workers[0].buckets[bucket]
-		return
-	}
+	n := l.s.size[bucket]
 	c := &l.raw
-	c.customer, c.time, c.role = c.customer[:0], c.time[:0], c.role[:0]
+	c.customer = slices.Grow(c.customer[:0], n)
+	c.time = slices.Grow(c.time[:0], n)
+	c.role = slices.Grow(c.role[:0], n)
 	for _, w := range l.s.workers {
-		b := &w.buckets[bucket]
-		c.customer = append(c.customer, b.customer...)
-		c.time = append(c.time, b.time...)
-		c.role = append(c.role, b.role...)
+		for i := range w.buckets[bucket].blocks {
+			b := &w.buckets[bucket].blocks[i]
+			c.customer = append(c.customer, b.customer...)
+			c.time = append(c.time, b.time...)
+			c.role = append(c.role, b.role...)
+		}
 	}
-	for i, has := range l.s.hasMoney {
-		if has {
-			c.money[i] = c.money[i][:0]
+	for i := range c.money {
+		if l.s.brings&(1<<i) != 0 {
+			c.money[i] = slices.Grow(c.money[i][:0], n)
 			for _, w := range l.s.workers {
-				c.money[i] = appendColumn(c.money[i], w.buckets[bucket].money[i], len(w.buckets[bucket].time), datasets.NullMoney)
+				for _, b := range w.buckets[bucket].blocks {
+					c.money[i] = appendColumn(c.money[i], b.money[i], len(b.time), datasets.NullMoney)
+				}
 			}
 		}
 	}
-	for i, has := range l.s.hasCodes {
-		if has {
-			c.codes[i] = c.codes[i][:0]
+	for i := range c.codes {
+		if l.s.brings&(1<<(numMoney+i)) != 0 {
+			c.codes[i] = slices.Grow(c.codes[i][:0], n)
 			for _, w := range l.s.workers {
-				c.codes[i] = appendColumn(c.codes[i], w.buckets[bucket].codes[i], len(w.buckets[bucket].time), 0)
+				for _, b := range w.buckets[bucket].blocks {
+					c.codes[i] = appendColumn(c.codes[i], b.codes[i], len(b.time), 0)
+				}
+			}
+		}
+	}
+	if l.s.brings&bringsIDs != 0 {
+		c.ids = slices.Grow(c.ids[:0], n)
+		for _, w := range l.s.workers {
+			for _, b := range w.buckets[bucket].blocks {
+				c.ids = appendColumn(c.ids, b.ids, len(b.time), 0)
 			}
 		}
 	}
@@ -290,7 +352,7 @@ func (l *loader) sortRows(rows []uint32) {
 
 // compareFields orders two rows of one customer and one time by every other
 // field: role, type, amount, quantity, rating, currency, product, category,
-// channel, campaign, session, event id; null first.
+// channel, campaign, session, event id (by its hash); null first.
 func (l *loader) compareFields(a, b uint32) int {
 	r := &l.raw
 	if c := cmp.Compare(r.role[a], r.role[b]); c != 0 {
@@ -310,6 +372,9 @@ func (l *loader) compareFields(a, b uint32) int {
 		if c := l.compareCodes(i, a, b); c != 0 {
 			return c
 		}
+	}
+	if r.ids != nil {
+		return cmp.Compare(r.ids[a], r.ids[b])
 	}
 	return 0
 }
@@ -342,7 +407,7 @@ func (l *loader) dedupe(rows []uint32) []uint32 {
 		}
 		return kept
 	case DedupeEventID:
-		ids := l.raw.codes[eventID]
+		ids := l.raw.ids
 		if ids == nil {
 			return rows
 		}
@@ -374,31 +439,21 @@ func (l *loader) fill(rows []uint32) {
 		e.Day[i], e.Clock[i] = l.clock.read(t)
 	}
 	for i, dst := range []*[]datasets.Money{amount: &e.Amount, quantity: &e.Quantity, rating: &e.Rating} {
-		if l.s.hasMoney[i] {
-			*dst = gatherOptional((*dst)[:0], r.money[i], rows, datasets.NullMoney)
+		if r.money[i] != nil {
+			*dst = gather((*dst)[:0], r.money[i], rows)
 		}
 	}
 	for i, dst := range []*[]uint32{eventType: &e.Type, product: &e.Product, category: &e.Category, channel: &e.Channel, campaign: &e.Campaign, session: &e.Session} {
-		if dst == nil || !l.s.hasCodes[i] {
+		if dst == nil || r.codes[i] == nil {
 			continue
 		}
-		*dst = gatherOptional((*dst)[:0], r.codes[i], rows, 0)
+		*dst = gather((*dst)[:0], r.codes[i], rows)
 		if ranks := l.s.ranks[i]; ranks != nil {
 			for j, code := range *dst {
 				(*dst)[j] = ranks[code]
 			}
 		}
 	}
-}
-
-func gatherOptional[T any](dst, src []T, rows []uint32, null T) []T {
-	if src != nil {
-		return gather(dst, src, rows)
-	}
-	for range rows {
-		dst = append(dst, null)
-	}
-	return dst
 }
 
 // digest hashes a timeline's content, independently of dictionary codes.
@@ -423,6 +478,10 @@ func (t *Timeline) digest(s *Store, buf []byte) (uint64, []byte) {
 				put(uint64(i))
 				put(dicts[i].Hash(codes[r]))
 			}
+		}
+		if t.raw.ids != nil && t.raw.ids[r] != 0 {
+			put(numCodes)
+			put(t.raw.ids[r])
 		}
 	}
 	return xxh3.Hash(buf), buf

@@ -55,7 +55,7 @@ func TestAsOfEndsTheLocalDay(t *testing.T) {
 			t.Errorf("%s %s ends at %s, want %s", c.zone, c.date, got, c.instant)
 		}
 	}
-	for _, bad := range []string{"", "2024-02-30", "20240230", "2024-1-1", "yesterday"} {
+	for _, bad := range []string{"", "2024-02-30", "20240230", "2024-1-1", "yesterday", "9999-12-31", "0000-12-31"} {
 		if _, err := ParseAsOf(bad, time.UTC); err == nil {
 			t.Errorf("%q was read as a date", bad)
 		}
@@ -108,10 +108,10 @@ func freeze(t *testing.T, rows []row, workers int, dedupe Dedupe) *Store {
 	for i, r := range rows {
 		b := datasets.Batch{
 			Customer: []uint32{dicts.Customer.CodeString(r.customer)}, Time: []int64{r.time}, Role: []datasets.Role{r.role},
-			Type: []uint32{0}, Amount: []datasets.Money{r.amount}, EventID: []uint32{0},
+			Type: []uint32{0}, Amount: []datasets.Money{r.amount}, EventID: []uint64{0},
 		}
 		if r.event != "" {
-			b.EventID[0] = dicts.EventID.CodeString(r.event)
+			b.EventID[0] = datasets.HashID([]byte(r.event))
 		}
 		if err := log.Append(i%workers, &b); err != nil {
 			t.Fatal(err)
@@ -264,6 +264,33 @@ func TestHistoryHasNoCapacityBeyondItself(t *testing.T) {
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A few impossible dates do not stretch history; a slow beginning is history.
+func TestCensusStart(t *testing.T) {
+	day := func(d int) int64 { return int64(d) * microsPerDay }
+	var rows []row
+	for i := range 60 {
+		rows = append(rows, row{fmt.Sprint("c", i), day(19000 + i*5), datasets.Purchase, 1, ""})
+	}
+	for _, c := range []struct {
+		name  string
+		extra []row
+		start int32
+		early int64
+	}{
+		{"plain", nil, 19000, 0},
+		{"epoch", []row{{"x", 0, datasets.View, 1, ""}}, 19000, 1},
+		{"a known customer's epoch", []row{{"c9", 0, datasets.View, 1, ""}}, 19000, 1},
+		{"within a year", []row{{"x", day(19000 - 300), datasets.View, 1, ""}}, 18700, 0},
+		{"many", []row{{"x", 0, datasets.View, 1, ""}, {"y", 0, datasets.View, 1, ""}, {"z", day(1), datasets.View, 1, ""}}, 0, 0},
+	} {
+		s := freeze(t, append(slices.Clone(rows), c.extra...), 2, DedupeNone)
+		got, err := s.Census(t.Context(), 2)
+		if err != nil || got.Start != c.start || got.Early != c.early {
+			t.Errorf("%s: start %d with %d before, want %d with %d (%v)", c.name, got.Start, got.Early, c.start, c.early, err)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ type Source struct {
 	Columns     Columns   `yaml:"columns" required:"true" doc:"Event field → column name, dotted path into nested groups, or Hive partition key. customer_id and event_time are required."`
 	Roles       Roles     `yaml:"roles" doc:"Role → event types that play it, as the data spell them. Event types left out still count as activity."`
 	Role        string    `yaml:"role" doc:"The role every row plays, for a source without an event type; excludes columns.event_type and roles. Empty when rows have an event type."`
-	TimeZone    string    `yaml:"time_zone" doc:"IANA zone of times that carry none: plain dates, texts without offset, timestamps not adjusted to UTC."`
+	TimeZone    string    `yaml:"time_zone" doc:"IANA zone of times that carry none: plain dates, texts without offset, timestamps not adjusted to UTC. Empty is the job's time_zone."`
 	TimeUnit    string    `yaml:"time_unit" enum:"auto|s|ms|us|ns|yyyymmdd" doc:"What an integer event_time counts; auto tells by magnitude."`
 	Currency    string    `yaml:"currency" doc:"Currency of amounts that name none: the source has no currency column, or it is null there. Empty when a column always says it, or nothing is known."`
 	RequireDate bool      `yaml:"require_date" doc:"When the path is Hive-partitioned by date, whether the partition of the run's date must exist; if it does not, the run ends with exit code 99 (no input)."`
@@ -168,7 +168,6 @@ func DefaultSource(i int) Source {
 		Path:        OneOrMany{},
 		Columns:     Columns{},
 		Roles:       Roles{},
-		TimeZone:    "UTC",
 		TimeUnit:    "auto",
 		RequireDate: true,
 	}

@@ -580,7 +580,8 @@ func TestConversions(t *testing.T) {
 		web.TimeZone.String() != "Europe/Berlin" || web.TimeUnit != scan.UnitMilli || web.Currency != "" {
 		t.Errorf("web: %+v", web)
 	}
-	if till.Role != datasets.Purchase || till.TimeUnit != scan.UnitYYYYMMDD || till.Currency != "EUR" || till.TimeZone.String() != "UTC" || len(till.Roles) != 0 {
+	if till.Role != datasets.Purchase || till.TimeUnit != scan.UnitYYYYMMDD || till.Currency != "EUR" || till.TimeZone.String() != "Europe/Berlin" || // the job's, as it names none
+		len(till.Roles) != 0 {
 		t.Errorf("till: %+v", till)
 	}
 	if diff := cmp.Diff(features.Params{Windows: []int{14, 56, 365}, SessionGap: time.Hour}, c.FeatureParams()); diff != "" {

@@ -23,7 +23,7 @@ func (c *Config) ScanSources() ([]scan.Source, error) {
 	sources := make([]scan.Source, len(c.Sources))
 	for i := range c.Sources {
 		s := &c.Sources[i]
-		zone, err := s.Location()
+		zone, err := c.SourceLocation(i)
 		if err != nil {
 			return nil, fmt.Errorf("config: sources[%d].time_zone (%q) %w", i, s.TimeZone, err)
 		}

@@ -33,8 +33,13 @@ func (c *Config) Validate() error {
 // Location is the zone whose midnight begins a day.
 func (c *Config) Location() (*time.Location, error) { return zone(c.TimeZone) }
 
-// Location is the zone of the source's times that carry none.
-func (s *Source) Location() (*time.Location, error) { return zone(s.TimeZone) }
+// SourceLocation is the zone of the times of source i that carry none.
+func (c *Config) SourceLocation(i int) (*time.Location, error) {
+	if c.Sources[i].TimeZone == "" {
+		return c.Location()
+	}
+	return zone(c.Sources[i].TimeZone)
+}
 
 func zone(name string) (*time.Location, error) {
 	// LoadLocation reads "" as UTC and Local as the machine's zone: the first
@@ -209,7 +214,9 @@ func (c *Config) source(k *checker, i int) {
 		}
 	}
 
-	k.zone(at+".time_zone", s.TimeZone)
+	if s.TimeZone != "" {
+		k.zone(at+".time_zone", s.TimeZone)
+	}
 	k.currency(at+".currency", s.Currency)
 	if s.Currency != "" {
 		if c.Currency != "" && c.Currency != s.Currency {

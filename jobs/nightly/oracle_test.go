@@ -137,7 +137,38 @@ func TestFeaturesEqualTheirSQLOnGeneratedHistory(t *testing.T) {
 	}
 }
 
-// Every example maps columns that exist and roles that its data have.
+// Every example maps columns that hold something and roles that its data have.
+func TestExamplesFitTheirData(t *testing.T) {
+	data := pyoracle.Data(t)
+	for _, e := range exampleJobs {
+		c := exampleConfig(t, e.name, data)
+		c.Out = t.TempDir()
+		r, err := prepare(Options{Config: c, Date: e.dates[len(e.dates)-1], FS: storage.Local(), Log: zerolog.Nop(), Now: time.Now, Force: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := r.open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := r.read(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range h.report.Nulls {
+			if n.Nulls == n.Rows {
+				t.Errorf("%s maps %v onto %s, which is null in every row", e.name, n.Field, n.Column)
+			}
+		}
+		for role := range c.Sources[0].Roles {
+			if h.census.Roles[role] == 0 {
+				t.Errorf("%s maps event types onto %s, of which there are none", e.name, role)
+			}
+		}
+	}
+}
+
+// Every example is in the tests above.
 func TestExamplesAreComplete(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "examples", "*.yaml"))
 	if err != nil {

@@ -174,10 +174,18 @@ func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Stag
 		if err != nil {
 			return nil, false, storageFault(err)
 		}
-		if ok && m.RunID == id {
+		if !ok || m.RunID != id {
+			continue
+		}
+		problems, err := publish.Verify(ctx, r.FS, r.Config.Out, m, false)
+		if err != nil {
+			return nil, false, storageFault(err)
+		}
+		if len(problems) == 0 {
 			r.noop(m)
 			return nil, true, nil
 		}
+		r.warn(warning("publish.damaged", fmt.Sprintf("the published run %s is damaged (%s), so another is published in its place", id, problems[0])))
 	}
 }
 

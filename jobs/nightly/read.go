@@ -111,7 +111,8 @@ func (r *run) read(ctx context.Context, in *input) (*history, error) {
 	if h.census.Customers == 0 {
 		return nil, NoInput(fmt.Errorf("no event lies before the end of %s: %d rows were read, %d of them later and %d refused", r.asOf, h.report.Rows, h.report.RowsAfter, h.report.RowsRejected))
 	}
-	h.firstDay = timeline.LocalDay(h.census.First, r.zone)
+	h.firstDay = h.census.Start
+	r.doubts(h)
 	i := &r.summary.Input
 	i.Events, i.Customers, i.Duplicates = h.census.Events, h.census.Customers, h.census.Duplicates
 	i.First, i.Last = instant(h.census.First), instant(h.census.Last)
@@ -128,6 +129,27 @@ func (r *run) read(ctx context.Context, in *input) (*history, error) {
 }
 
 func instant(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }
+
+// doubts warns of what the input may not be meant to be.
+func (r *run) doubts(h *history) {
+	c := &h.census
+	if c.Early > 0 {
+		r.warn(warning("time.old", fmt.Sprintf("%d customers have events from %s on, over a year before anybody else's; such dates are often missing values, so history is taken to begin %s",
+			c.Early, instant(c.First), dayString(c.Start))))
+	}
+	if c.Customers > 1 && c.Busiest*10 > c.Events && c.Busiest > 1000 {
+		r.warn(warning("customer.dominant", fmt.Sprintf("one customer has %d of %d events: such an id is often a placeholder or a machine", c.Busiest, c.Events)))
+	}
+	for _, n := range h.report.Nulls {
+		if n.Nulls == n.Rows && n.Rows > 0 {
+			r.warn(warning("column.null", fmt.Sprintf("column %s of source %s, mapped to %v, is null in every row", n.Column, n.Source, n.Field)))
+		}
+	}
+}
+
+func dayString(day int32) string {
+	return time.Unix(int64(day)*86400, 0).UTC().Format(time.DateOnly)
+}
 
 // count notes in the summary what the reader saw.
 func (r *run) count(report *scan.Report) {

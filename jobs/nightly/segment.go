@@ -17,7 +17,7 @@ import (
 type groups struct {
 	segmentations []segmentation
 	scores        []rfm.Scores // by customer
-	spend         []float64    // lifetime, by customer
+	spend         []float64    // lifetime, less refunds, by customer
 }
 
 type segmentation struct {
@@ -30,7 +30,7 @@ func (r *run) segment(ctx context.Context, t *table) (*groups, error) {
 	g := &groups{}
 	err := r.step("segments", func() error {
 		var err error
-		if g.spend, err = t.score.Values(features.SpendLifetime); err != nil {
+		if g.spend, err = t.score.Values(features.NetSpendLifetime); err != nil {
 			return err
 		}
 		for i, c := range r.Config.Segmentations {
@@ -126,7 +126,7 @@ func (r *run) summarise(name string, s *segments.Segmentation, spend []float64) 
 // bought.
 func (r *run) quintiles(t *table, g *groups) error {
 	var columns [3][]float64
-	for i, name := range []string{features.DaysSinceLastPurchase, features.PurchaseDaysLifetime, features.SpendLifetime} {
+	for i, name := range []string{features.DaysSinceLastPurchase, features.PurchaseDaysLifetime, features.NetSpendLifetime} {
 		var err error
 		if columns[i], err = t.score.Values(name); err != nil {
 			return err
@@ -154,7 +154,7 @@ func (g *groups) rfmColumns() []outputs.Column {
 	return []outputs.Column{
 		score("rfm_recency", "How recently the customer bought.", func(s rfm.Scores) uint8 { return s.Recency }),
 		score("rfm_frequency", "On how many days the customer bought.", func(s rfm.Scores) uint8 { return s.Frequency }),
-		score("rfm_monetary", "How much the customer spent.", func(s rfm.Scores) uint8 { return s.Monetary }),
+		score("rfm_monetary", "How much the customer spent, less refunds.", func(s rfm.Scores) uint8 { return s.Monetary }),
 		outputs.Text("rfm_segment", "The segment of the published RFM grid.", func(i int) (string, bool) { return string(g.scores[i].Segment()), true }),
 	}
 }

@@ -184,8 +184,8 @@ func (r *run) segmentTable(g *groups) outputs.Table {
 		outputs.Text("description", "The strongest differences from the average customer, in original units.", str(func(l line) string { return l.description })),
 		outputs.Integer("customers", "customers", "Customers in the segment.", func(i int) (int, bool) { return lines[i].customers, true }),
 		outputs.Float("customer_share", "share", "Share of all customers.", func(i int) float64 { return lines[i].share }),
-		outputs.Money("revenue", "Lifetime spend of its customers.", func(i int) float64 { return lines[i].revenue }),
-		outputs.Float("revenue_share", "share", "Share of all lifetime spend.", func(i int) float64 { return lines[i].revenueShare }),
+		outputs.Money("revenue", "Lifetime spend of its customers, less refunds.", func(i int) float64 { return lines[i].revenue }),
+		outputs.Float("revenue_share", "share", "Share of all lifetime spend, less refunds.", func(i int) float64 { return lines[i].revenueShare }),
 		outputs.Float("mean_distance", "sd", "Mean distance of its customers to the centre.", func(i int) float64 { return lines[i].distance }),
 	)
 	return outputs.FromColumns("segments", columns, len(lines))

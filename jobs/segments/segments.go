@@ -75,9 +75,6 @@ func Fit(ctx context.Context, p Params, x models.Matrix) (*Segmentation, []model
 	if !p.Chosen {
 		warnings = nil
 	}
-	if len(prepared.Names()) == 0 {
-		return nil, warnings, fmt.Errorf("segments: no feature differs between customers: every one of %d columns is constant", x.Cols())
-	}
 	z, err := prepared.Apply(models.Matrix{}, x)
 	if err != nil {
 		return nil, nil, fmt.Errorf("segments: %w", err)

@@ -22,6 +22,10 @@ type Resolver struct {
 
 // Resolve settles what a target leaves to the data: its role, its horizon and
 // who is eligible. The horizon's evidence is nil when the target names its own.
+//
+// Without purchases, churn is silence of any kind. A propensity to purchase is
+// not a propensity to anything else, so it keeps its role, of which there are
+// no events.
 func (r *Resolver) Resolve(ctx context.Context, c config.Target) (Target, *Horizon, error) {
 	t := Target{Name: c.Name, Gap: int(c.Gap), Horizon: int(c.Horizon.Days)}
 	if c.Kind == config.KindPropensity {
@@ -29,7 +33,7 @@ func (r *Resolver) Resolve(ctx context.Context, c config.Target) (Target, *Horiz
 	}
 	switch c.Role {
 	case config.RoleAuto:
-		t.Role, t.Any = datasets.Purchase, r.Census.Roles[datasets.Purchase] == 0
+		t.Role, t.Any = datasets.Purchase, t.Kind == Churn && r.Census.Roles[datasets.Purchase] == 0
 	case config.RoleAny:
 		t.Any = true
 	default:
@@ -40,7 +44,7 @@ func (r *Resolver) Resolve(ctx context.Context, c config.Target) (Target, *Horiz
 		t.Role = role
 	}
 	var evidence *Horizon
-	if c.Horizon.Auto {
+	if c.Horizon.Auto && (t.Any || r.Census.Roles[t.Role] > 0) {
 		h, err := r.horizon(ctx, Behaviour{Any: t.Any, Role: t.Role})
 		if err != nil {
 			return t, nil, err

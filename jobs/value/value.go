@@ -67,7 +67,7 @@ type buyers struct {
 }
 
 func buyersOf(t *features.Table) (*buyers, error) {
-	names := []string{features.PurchaseDaysLifetime, features.DaysSinceFirstPurchase, features.DaysSinceLastPurchase, features.RepeatDaySpendMean}
+	names := []string{features.PurchaseDaysLifetime, features.DaysSinceFirstPurchase, features.DaysSinceLastPurchase, features.RepeatDaySpendMean, features.SpendLifetime, features.RefundLifetime}
 	data, err := t.Matrix(names, nil)
 	if err != nil {
 		return nil, err
@@ -84,8 +84,10 @@ func buyersOf(t *features.Table) (*buyers, error) {
 		b.histories.TX = append(b.histories.TX, (row[1]-row[2])/daysPerWeek)
 		b.histories.T = append(b.histories.T, row[1]/daysPerWeek)
 		b.spends.X = append(b.spends.X, row[0]-1)
-		mean := row[3]
-		if math.IsNaN(mean) {
+		// What is sent back is not value: the mean is lowered by the share of the
+		// customer's spend that was refunded.
+		mean := row[3] * (1 - min(row[5]/row[4], 1))
+		if math.IsNaN(mean) || mean < 0 {
 			mean = 0
 		}
 		b.spends.M = append(b.spends.M, mean)
@@ -205,7 +207,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	var expected, happened, modelError, rateError, zeroError float64
+	var expected, happened, modelError, rateError, zeroError, modelSquares, rateSquares, zeroSquares float64
 	for k, i := range b.rows {
 		rate := 0.0
 		if b.histories.T[k] > 0 {
@@ -216,6 +218,10 @@ func (f *Forecast) holdout(ctx context.Context, in Input) error {
 		modelError += math.Abs(forecasts[k].Expected - actual[i])
 		rateError += math.Abs(rate - actual[i])
 		zeroError += actual[i]
+		square := func(v float64) float64 { return v * v }
+		modelSquares += square(forecasts[k].Expected - actual[i])
+		rateSquares += square(rate - actual[i])
+		zeroSquares += square(actual[i])
 	}
 	n := float64(len(b.rows))
 	at := in.Past.AsOf.String()
@@ -225,9 +231,21 @@ func (f *Forecast) holdout(ctx context.Context, in Input) error {
 	add("bgnbd", "mae_purchases", modelError/n)
 	add("own_rate", "mae_purchases", rateError/n)
 	add("none", "mae_purchases", zeroError/n)
+	add("bgnbd", "rmse_purchases", math.Sqrt(modelSquares/n))
+	add("own_rate", "rmse_purchases", math.Sqrt(rateSquares/n))
+	add("none", "rmse_purchases", math.Sqrt(zeroSquares/n))
 	add("bgnbd", "total_purchases_expected", expected)
 	add("actual", "total_purchases", happened)
 	mae, naive := modelError/n, min(rateError, zeroError)/n
+	rmse, naiveRMSE := math.Sqrt(modelSquares/n), math.Sqrt(min(rateSquares, zeroSquares)/n)
+	if mae >= naive || rmse >= naiveRMSE {
+		f.Warnings = append(f.Warnings, models.Warning{Code: "value.baseline_wins", Message: fmt.Sprintf(
+			"on the holdout of %d days the better naive forecast of purchases is not beaten in every way: mean error %.3f against %.3f, root mean square %.3f against %.3f; the total was %.0f expected, %.0f actual",
+			in.Days, mae, naive, rmse, naiveRMSE, expected, happened)})
+	}
+	for i := range f.Metrics {
+		f.Metrics[i].Champion = f.Metrics[i].Model == "bgnbd" || f.Metrics[i].Model == "gammagamma" // it is what is published
+	}
 	f.Summary.HoldoutDays = in.Days
 	f.Summary.HoldoutMAE = outputs.Figure{Model: &mae, Baseline: &naive}
 	return nil

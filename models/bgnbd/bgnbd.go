@@ -179,6 +179,10 @@ func (m *Model) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// negligible is a shortfall of log-likelihood that is not worth a warning: it
+// moves no forecast, and the steps left to take are lost in rounding.
+const negligible = 1e-5
+
 // Fit finds the parameters of highest penalised likelihood. It is deterministic:
 // neither the order of the rows nor the number of workers changes a bit.
 // Warnings: bgnbd.not_converged, bgnbd.weakly_identified.
@@ -209,7 +213,7 @@ func Fit(ctx context.Context, p Params, h Histories) (*Model, []models.Warning, 
 	m.LogLikelihood = s.value
 
 	var warnings []models.Warning
-	if !res.Converged {
+	if !res.Converged && res.Decrement > negligible {
 		warnings = append(warnings, models.Warning{Code: "bgnbd.not_converged", Message: fmt.Sprintf(
 			"BG/NBD fit stopped after %d steps, %.3g short of its predicted log-likelihood of %.6f; its forecasts may be off",
 			res.Iterations, res.Decrement, m.LogLikelihood)})

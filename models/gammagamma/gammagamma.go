@@ -173,6 +173,10 @@ func (m *Model) Predict(dst []float64, s Spends) ([]float64, error) {
 	return dst, nil
 }
 
+// negligible is a shortfall of log-likelihood that is not worth a warning: it
+// moves no forecast, and the steps left to take are lost in rounding.
+const negligible = 1e-5
+
 // Fit finds the parameters of highest penalised likelihood over the customers
 // with x > 0 and m > 0. It is deterministic: neither the order of the rows nor
 // the number of workers changes a bit. Warnings: gammagamma.non_positive_value,
@@ -220,7 +224,7 @@ func Fit(ctx context.Context, p Params, s Spends) (*Model, []models.Warning, err
 	}
 	m.LogLikelihood = total.value
 
-	if !low.Converged {
+	if !low.Converged && low.Decrement > negligible {
 		warn("not_converged", "gamma-gamma fit stopped after %d steps, %.3g short of its predicted log-likelihood of %.6f; its values may be off", low.Iterations, low.Decrement, m.LogLikelihood)
 	}
 	var odd []string

@@ -17,9 +17,12 @@ type ChooseParams struct {
 	KMin, KMax int     // candidates, 2 ≤ KMin ≤ KMax
 	Bootstraps int     // resamples a candidate, ≥ 2
 	Stable     float64 // least mean Jaccard similarity of every cluster, in (0,1]
-	MinShare   float64 // least share of the rows in every cluster, in [0,0.5]
-	Sample     int     // rows used at most, ≥ 100; drawn without replacement
-	Fit        Params  // of every fit; its K is not used
+	// Clear is the least silhouette, as a share of the best candidate's, in
+	// [0,1]: halving clear clusters can be stable too, but blurs them.
+	Clear    float64
+	MinShare float64 // least share of the rows in every cluster, in [0,0.5]
+	Sample   int     // rows used at most, ≥ 100; drawn without replacement
+	Fit      Params  // of every fit; its K is not used
 }
 
 // DefaultChooseParams asks for a mean bootstrap Jaccard of .75 in every cluster,
@@ -29,7 +32,7 @@ func DefaultChooseParams() ChooseParams {
 	fit := DefaultParams()
 	fit.Restarts = 4
 	fit.MaxIter = 100
-	return ChooseParams{KMin: 2, KMax: 10, Bootstraps: 12, Stable: 0.75, MinShare: 0.02, Sample: 2000, Fit: fit}
+	return ChooseParams{KMin: 2, KMax: 10, Bootstraps: 12, Stable: 0.75, Clear: 0.5, MinShare: 0.02, Sample: 2000, Fit: fit}
 }
 
 // Validate reports every fault at once.
@@ -44,6 +47,7 @@ func (p ChooseParams) Validate() error {
 	check(p.KMax >= p.KMin, "KMax (%d) must be >= KMin (%d)", p.KMax, p.KMin)
 	check(p.Bootstraps >= 2, "Bootstraps (%d) must be >= 2", p.Bootstraps)
 	check(p.Stable > 0 && p.Stable <= 1, "Stable (%v) must be in (0,1]", p.Stable)
+	check(p.Clear >= 0 && p.Clear <= 1, "Clear (%v) must be in [0,1]", p.Clear)
 	check(p.MinShare >= 0 && p.MinShare <= 0.5, "MinShare (%v) must be in [0,0.5]", p.MinShare)
 	check(p.Sample >= 100, "Sample (%d) must be >= 100", p.Sample)
 	if faults != nil {
@@ -60,7 +64,7 @@ type Candidate struct {
 	Silhouette float64 // mean over the sample
 	Jaccard    float64 // mean bootstrap Jaccard of the least stable cluster, in [0,1]
 	MinShare   float64 // share of the sample in the smallest cluster
-	Passes     bool    // stable, and no cluster too small
+	Passes     bool    // stable, clear, and no cluster too small
 }
 
 // Choose measures every candidate number of clusters on a sample of x and
@@ -86,8 +90,13 @@ func Choose(ctx context.Context, p ChooseParams, x models.Matrix) (k int, curve 
 		}
 		curve = append(curve, c)
 	}
-	best := -1
-	for i, c := range curve {
+	best, clearest := -1, 0.0
+	for _, c := range curve {
+		clearest = max(clearest, c.Silhouette)
+	}
+	for i := range curve {
+		c := &curve[i]
+		c.Passes = c.Jaccard >= p.Stable && c.MinShare >= p.MinShare && c.Silhouette >= p.Clear*clearest
 		if c.Passes {
 			best = i
 		}
@@ -151,7 +160,6 @@ func assess(ctx context.Context, p ChooseParams, x models.Matrix, k int) (Candid
 	for _, s := range sums {
 		c.Jaccard = min(c.Jaccard, s/float64(p.Bootstraps))
 	}
-	c.Passes = c.Jaccard >= p.Stable && c.MinShare >= p.MinShare
 	return c, nil
 }
 

@@ -7,7 +7,9 @@ import (
 	"math/big"
 	"math/bits"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/shoal-data/shoal/datasets"
 )
@@ -479,6 +481,26 @@ func AppendUUID(dst, b []byte) []byte {
 		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
 	}
 	return dst
+}
+
+// MaxShown is the most bytes of a value that Shown shows.
+const MaxShown = 256
+
+// Shown makes a value fit to be shown: short, and UTF-8.
+func Shown(b []byte) string {
+	cut := len(b) > MaxShown
+	if cut {
+		at := MaxShown
+		for at > MaxShown-utf8.UTFMax && !utf8.RuneStart(b[at]) {
+			at--
+		}
+		b = b[:at]
+	}
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	if cut {
+		s += "…"
+	}
+	return s
 }
 
 // A Zone turns the time a clock showed into an instant. It remembers the last

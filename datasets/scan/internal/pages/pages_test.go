@@ -3,7 +3,6 @@ package pages
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -16,6 +15,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/shoal-data/shoal/datasets/scan/internal/encoding"
+	"github.com/shoal-data/shoal/datasets/scan/internal/footer"
 )
 
 // allocated is how many bytes f allocates.
@@ -27,13 +29,6 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// file wraps a footer's bytes into a file.
-func file(footer []byte) []byte {
-	b := append([]byte("PAR1"), footer...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(footer)))
-	return append(b, "PAR1"...)
-}
-
 func marshal(t *testing.T, v any) []byte {
 	t.Helper()
 	b, err := thrift.Marshal(new(thrift.CompactProtocol), v)
@@ -41,91 +36,6 @@ func marshal(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// Footers that claim what they do not hold are refused without the memory being
-// taken that they ask for.
-func TestHostileFooters(t *testing.T) {
-	big := binary.AppendUvarint(nil, math.MaxInt32)
-	list := func(typ byte) []byte { return append([]byte{0x15, 0x02, 0x19, 0xF0 | typ}, big...) }
-	deep := append([]byte{0x15, 0x02}, bytes.Repeat([]byte{0x1C}, 100_000)...)
-	structs := append([]byte{0x15, 0x02, 0x19, 0x0C | 0xF0}, binary.AppendUvarint(nil, 1_000_000)...)
-	structs = append(structs, make([]byte, 1_000_001)...) // and the end of the footer
-	for name, footer := range map[string][]byte{
-		"nothing": nil, "a huge list of structs": list(thriftStruct), "a huge list of strings": list(thriftBinary),
-		"nested without end": deep, "a million empty structs": structs,
-		"a huge string":   append([]byte{0x18}, big...),
-		"a huge map":      append([]byte{0x1B}, append(big, 0x88)...),
-		"a long varint":   bytes.Repeat([]byte{0x15, 0xFF}, 100),
-		"an unknown type": {0x1E},
-	} {
-		data := file(footer)
-		var err error
-		n := allocated(func() { _, err = ReadFooter(bytes.NewReader(data), int64(len(data))) })
-		if err == nil {
-			t.Errorf("%s: no error", name)
-		}
-		if n > 8<<20 {
-			t.Errorf("%s: %d bytes allocated for a file of %d", name, n, len(data))
-		}
-	}
-}
-
-// A sound footer passes, and each contradiction in one is told.
-func TestFooterChecks(t *testing.T) {
-	sound := func() *format.FileMetaData {
-		return &format.FileMetaData{
-			Version: 2, NumRows: 3,
-			Schema: []format.SchemaElement{
-				{Name: "root", NumChildren: thrift.New[int32](1)},
-				{Name: "a", Type: thrift.New(format.Int64), RepetitionType: thrift.New(format.Required)},
-			},
-			RowGroups: []format.RowGroup{{NumRows: 3, Columns: []format.ColumnChunk{{MetaData: format.ColumnMetaData{
-				Type: format.Int64, PathInSchema: []string{"a"}, NumValues: 3, DataPageOffset: 4, TotalCompressedSize: 20, Encoding: []format.Encoding{},
-			}}}}},
-		}
-	}
-	for _, tc := range []struct {
-		name   string
-		change func(*format.FileMetaData)
-		want   string
-	}{
-		{"sound", func(*format.FileMetaData) {}, ""},
-		{"rows", func(m *format.FileMetaData) { m.NumRows = 4 }, "its row groups have 3 rows, and its footer states 4"},
-		{"many rows", func(m *format.FileMetaData) { m.NumRows = 1 << 60; m.RowGroups[0].NumRows = 1 << 60 }, "states 1152921504606846976 rows"},
-		{"negative rows", func(m *format.FileMetaData) { m.RowGroups[0].NumRows = -1 }, "do not add up"},
-		{"columns", func(m *format.FileMetaData) {
-			m.RowGroups[0].Columns = append(m.RowGroups[0].Columns, m.RowGroups[0].Columns[0])
-		}, "has 2 columns, and its schema 1"},
-		{"children", func(m *format.FileMetaData) { m.Schema[0].NumChildren.V = 2 }, "ends too early"},
-		{"left over", func(m *format.FileMetaData) { m.Schema = append(m.Schema, m.Schema[1]) }, "lists 3 columns and groups, and uses 2"},
-		{"type", func(m *format.FileMetaData) { m.RowGroups[0].Columns[0].MetaData.Type = format.Double }, "its schema states INT64 and its row group DOUBLE"},
-		{"path", func(m *format.FileMetaData) { m.Schema[1].Name = "b" }, `its row group names the column "a"`},
-		{"values", func(m *format.FileMetaData) { m.RowGroups[0].Columns[0].MetaData.NumValues = 2 }, "2 values for 3 rows"},
-		{"offset", func(m *format.FileMetaData) { m.RowGroups[0].Columns[0].MetaData.DataPageOffset = 1 << 40 }, "states 20 bytes at"},
-		{"length", func(m *format.FileMetaData) { m.RowGroups[0].Columns[0].MetaData.TotalCompressedSize = 1 << 62 }, "states 4611686018427387904 bytes"},
-		{"other file", func(m *format.FileMetaData) { m.RowGroups[0].Columns[0].FilePath = "b.parquet" }, `lie in another file, "b.parquet"`},
-		{"scale", func(m *format.FileMetaData) {
-			m.Schema[1].ConvertedType = thrift.New(format.SchemaElement{}.ConvertedType.V + 5) // DECIMAL
-			m.Schema[1].Scale, m.Schema[1].Precision = thrift.New[int32](2), thrift.New[int32](9)
-			m.Schema[1].LogicalType.Value = &format.DecimalType{Scale: 3, Precision: 9}
-		}, `column "a" is annotated as DECIMAL(9,3)`},
-		{"encrypted", func(m *format.FileMetaData) { m.EncryptionAlgorithm.Value = &format.AesGcmV1{} }, "encrypted"},
-	} {
-		m := sound()
-		tc.change(m)
-		data := file(marshal(t, m))
-		f, err := ReadFooter(bytes.NewReader(data), int64(len(data)))
-		if err == nil {
-			_, err = f.Chunk(0, 0, int64(len(data)))
-		}
-		switch {
-		case tc.want == "" && err != nil:
-			t.Errorf("%s: %v", tc.name, err)
-		case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
-			t.Errorf("%s: error %v, want one that says %q", tc.name, err, tc.want)
-		}
-	}
 }
 
 // page is a page of the given header and body; the sizes are the body's unless set.
@@ -148,7 +58,7 @@ func dictHeader(n int) format.PageHeader {
 }
 
 // readAll reads a chunk of the given bytes to its end.
-func readAll(data []byte, c Chunk) (rows int, err error) {
+func readAll(data []byte, c footer.Chunk) (rows int, err error) {
 	c.Length = int64(len(data))
 	var r Reader
 	r.Reset(bytes.NewReader(data), c)
@@ -176,10 +86,10 @@ func ints(v ...int64) (b []byte) {
 
 // Pages that do not hold what their headers state are refused, without much memory.
 func TestHostilePages(t *testing.T) {
-	i64 := Chunk{Rows: 4, Physical: format.Int64}
-	opt := Chunk{Rows: 4, Physical: format.Int64, MaxDef: 1}
-	str := Chunk{Rows: 4, Physical: format.ByteArray}
-	with := func(c Chunk, change func(*Chunk)) Chunk { change(&c); return c }
+	i64 := footer.Chunk{Rows: 4, Type: encoding.Type{Physical: format.Int64}}
+	opt := footer.Chunk{Rows: 4, Type: encoding.Type{Physical: format.Int64}, MaxDef: 1}
+	str := footer.Chunk{Rows: 4, Type: encoding.Type{Physical: format.ByteArray}}
+	with := func(c footer.Chunk, change func(*footer.Chunk)) footer.Chunk { change(&c); return c }
 	huge := binary.AppendUvarint(nil, 1<<62)
 	four := ints(1, 2, 3, 4)
 	crc := v1(4, format.Plain)
@@ -201,7 +111,7 @@ func TestHostilePages(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		chunk Chunk
+		chunk footer.Chunk
 		data  []byte
 		want  string // "" is no error
 	}{
@@ -215,10 +125,10 @@ func TestHostilePages(t *testing.T) {
 		{"long body", i64, page(t, v1(4, format.Plain), append(four, 0)), "more than its header"},
 		{"checksum", i64, page(t, crc, four), ErrChecksum.Error()},
 		{"beyond the chunk", i64, page(t, long, four), "states 1073741824 bytes and the column chunk has 32 left"},
-		{"too big", with(i64, func(c *Chunk) { c.Codec = format.Zstd }), page(t, tooBig, four), "larger than 256 MiB"},
+		{"too big", with(i64, func(c *footer.Chunk) { c.Codec = format.Zstd }), page(t, tooBig, four), "larger than 256 MiB"},
 		{"negative size", i64, page(t, negative, four), "negative size -5"},
-		{"snappy bomb", with(i64, func(c *Chunk) { c.Codec = format.Snappy }), page(t, bomb, four), "which 32 bytes of SNAPPY cannot hold"},
-		{"other size", with(i64, func(c *Chunk) { c.Codec = format.Snappy }), page(t, v1(4, format.Plain), snappy.Encode(nil, four)), "does not decompress to the size"},
+		{"snappy bomb", with(i64, func(c *footer.Chunk) { c.Codec = format.Snappy }), page(t, bomb, four), "which 32 bytes of SNAPPY cannot hold"},
+		{"other size", with(i64, func(c *footer.Chunk) { c.Codec = format.Snappy }), page(t, v1(4, format.Plain), snappy.Encode(nil, four)), "does not decompress to the size"},
 		{"no dictionary", i64, page(t, v1(4, format.RLEDictionary), []byte{1, 3, 0b1010}), "refers to a dictionary that is not there"},
 		{"two dictionaries", i64, append(slices.Clone(dict), dict...), "second dictionary"},
 		{"index beyond the dictionary", i64, append(slices.Clone(dict), page(t, v1(4, format.RLEDictionary), []byte{2, 3, 0b11100100, 0})...), "refers to value 3 of a dictionary of 2"},
@@ -246,7 +156,7 @@ func TestHostilePages(t *testing.T) {
 		{"unknown encoding", i64, page(t, v1(4, 77), four), "encoding Encoding(?) of INT64 is not supported"},
 		{"unknown page", i64, page(t, format.PageHeader{Type: 9}, four), "unknown type 9"},
 		{"header of another type", i64, page(t, format.PageHeader{Type: format.DataPageV2, DataPageHeader: v1(4, 0).DataPageHeader}, four), "unknown type 3"},
-		{"codec", with(i64, func(c *Chunk) { c.Codec = format.LZO }), page(t, v1(4, format.Plain), four), "compression LZO is not supported"},
+		{"codec", with(i64, func(c *footer.Chunk) { c.Codec = format.LZO }), page(t, v1(4, format.Plain), four), "compression LZO is not supported"},
 		{"garbage", i64, bytes.Repeat([]byte{0xFF}, 300), "header cannot be read"},
 	} {
 		var err error
@@ -264,22 +174,6 @@ func TestHostilePages(t *testing.T) {
 	}
 }
 
-// A front-coded page that would expand a thousandfold is stopped at the cap.
-func TestFrontCodingBomb(t *testing.T) {
-	const n = 5000
-	prefixes, suffixes := make([]int64, n), make([]int64, n)
-	suffixes[0] = 1 << 20
-	for i := 1; i < n; i++ {
-		prefixes[i] = 1 << 20
-	}
-	body := append(encodeDelta(prefixes), encodeDelta(suffixes)...)
-	body = append(body, make([]byte, 1<<20)...)
-	_, err := readAll(page(t, v1(n, format.DeltaByteArray), body), Chunk{Rows: n, Physical: format.ByteArray})
-	if !errors.Is(err, errTooBig) {
-		t.Errorf("error %v, want %v", err, errTooBig)
-	}
-}
-
 // A zstd frame larger than its header states is not unpacked.
 func TestZstdBomb(t *testing.T) {
 	enc, err := zstd.NewWriter(nil)
@@ -290,69 +184,11 @@ func TestZstdBomb(t *testing.T) {
 	h := v1(4, format.Plain)
 	h.UncompressedPageSize = 32
 	data := page(t, h, b)
-	n := allocated(func() { _, err = readAll(data, Chunk{Rows: 4, Physical: format.Int64, Codec: format.Zstd}) })
+	n := allocated(func() {
+		_, err = readAll(data, footer.Chunk{Rows: 4, Type: encoding.Type{Physical: format.Int64}, Codec: format.Zstd})
+	})
 	if err == nil || n > 24<<20 {
 		t.Errorf("%d bytes allocated, error %v", n, err)
-	}
-}
-
-// encodeDelta writes DELTA_BINARY_PACKED with widths of 64 bits, one miniblock a block.
-func encodeDelta(v []int64) []byte {
-	b := binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(nil, 128), 1), uint64(len(v)))
-	b = binary.AppendVarint(b, v[0])
-	for i := 1; i < len(v); i += 128 {
-		b = append(binary.AppendVarint(b, 0), 64)
-		for k := i; k < i+128; k++ {
-			d := int64(0)
-			if k < len(v) {
-				d = v[k] - v[k-1]
-			}
-			b = binary.LittleEndian.AppendUint64(b, uint64(d))
-		}
-	}
-	return b
-}
-
-// Delta encoding wraps around, at every width.
-func TestDeltaWidths(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	for n := range 300 {
-		v := make([]int64, n+1)
-		for i := range v {
-			v[i] = int64(rng.Uint64()) >> rng.IntN(64)
-		}
-		got, rest, err := delta(nil, encodeDelta(v), len(v), false)
-		if err != nil || len(rest) > 0 || !slices.Equal(got, v) {
-			t.Fatalf("%d values: %v, %d bytes left, got %v, want %v", n+1, err, len(rest), got, v)
-		}
-	}
-	for width := uint(1); width <= 64; width++ {
-		var b []byte
-		var want []uint64
-		var acc [1024]byte
-		for i := range uint(64) {
-			x := rng.Uint64()
-			if width < 64 {
-				x &= 1<<width - 1
-			}
-			want = append(want, x)
-			for k := range width {
-				acc[(i*width+k)/8] |= byte(x>>k&1) << ((i*width + k) % 8)
-			}
-		}
-		b = acc[:width*8]
-		for i := range uint(64) {
-			if got := bitsAt(b, i*width, width); got != want[i] {
-				t.Fatalf("width %d, value %d: %x, want %x", width, i, got, want[i])
-			}
-			if width <= 32 {
-				var one [1]uint32
-				unpack(one[:], b, i*width, width)
-				if uint64(one[0]) != want[i] {
-					t.Fatalf("unpack: width %d, value %d: %x, want %x", width, i, one[0], want[i])
-				}
-			}
-		}
 	}
 }
 
@@ -397,7 +233,7 @@ func TestNextInAnySteps(t *testing.T) {
 	data := append(page(t, dictHeader(4), ints(10, 11, 12, 13)), page(t, v1(len(want), format.RLEDictionary), body)...)
 	for step := 1; step < 3000; step = step*2 + 1 {
 		var r Reader
-		r.Reset(bytes.NewReader(data), Chunk{Length: int64(len(data)), Rows: int64(len(want)), Physical: format.Int64, MaxDef: 1})
+		r.Reset(bytes.NewReader(data), footer.Chunk{Length: int64(len(data)), Rows: int64(len(want)), Type: encoding.Type{Physical: format.Int64}, MaxDef: 1})
 		var got []int64
 		for {
 			n, err := r.Available()
@@ -437,15 +273,6 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add(append(b, body...), uint8(2), uint8(0), uint8(0))
 	f.Fuzz(func(t *testing.T, data []byte, physical, codec, maxDef uint8) {
-		readAll(data, Chunk{Rows: 100, Physical: format.Type(physical % 8), Codec: format.CompressionCodec(codec % 8), MaxDef: int(maxDef % 3), Width: 5})
-	})
-}
-
-// A footer of any bytes is read or refused.
-func FuzzFooter(f *testing.F) {
-	f.Add([]byte{0x15, 0x02, 0x19, 0x1C})
-	f.Fuzz(func(t *testing.T, footer []byte) {
-		data := file(footer)
-		ReadFooter(bytes.NewReader(data), int64(len(data)))
+		readAll(data, footer.Chunk{Rows: 100, Type: encoding.Type{Physical: format.Type(physical % 8), Width: 5}, Codec: format.CompressionCodec(codec % 8), MaxDef: int(maxDef % 3)})
 	})
 }

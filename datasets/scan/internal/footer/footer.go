@@ -1,4 +1,8 @@
-package pages
+// Package footer reads the footer of a Parquet file: its columns, its row groups
+// and where the chunks of data lie. The thrift structures are decoded by
+// parquet-go; what they say is held against the file's size and against itself
+// before anything is believed or allocated.
+package footer
 
 import (
 	"encoding/binary"
@@ -12,6 +16,10 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 	"github.com/zeebo/xxh3"
+
+	"github.com/shoal-data/shoal/datasets/scan/internal/compact"
+	"github.com/shoal-data/shoal/datasets/scan/internal/encoding"
+	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 )
 
 const (
@@ -39,6 +47,17 @@ type Footer struct {
 	Leaves    []Leaf
 	RowGroups []RowGroup
 	Hash      string // of the footer's bytes, hexadecimal
+}
+
+// Find is the position of the column of the given name, -1 when there is none. A
+// name with dots may be a path or a name.
+func (f *Footer) Find(name string) int {
+	return slices.IndexFunc(f.Leaves, func(l Leaf) bool { return l.Name() == name })
+}
+
+// IsGroup says whether the name is that of a group of columns.
+func (f *Footer) IsGroup(name string) bool {
+	return slices.ContainsFunc(f.Leaves, func(l Leaf) bool { return strings.HasPrefix(l.Name(), name+".") })
 }
 
 // A RowGroup is a block of rows: Columns[i] belongs to the footer's Leaves[i].
@@ -85,26 +104,26 @@ type fileMetaData struct {
 	EncryptionAlgorithm format.EncryptionAlgorithm         `thrift:"8,optional"`
 }
 
-// ReadFooter reads and checks the footer of a file of the given size.
-func ReadFooter(r io.ReaderAt, size int64) (*Footer, error) {
+// Read reads and checks the footer of a file of the given size.
+func Read(r io.ReaderAt, size int64) (*Footer, error) {
 	if size < 12 {
-		return nil, fmt.Errorf("%w: it has only %d bytes", ErrNotFile, size)
+		return nil, fmt.Errorf("%w: it has only %d bytes", fault.ErrNotParquet, size)
 	}
 	tail := make([]byte, min(size, 64<<10))
-	if err := readAt(r, tail, size-int64(len(tail))); err != nil {
+	if err := fault.ReadAt(r, tail, size-int64(len(tail))); err != nil {
 		return nil, err
 	}
 	end := tail[len(tail)-8:]
 	switch magic := string(end[4:]); magic {
 	case "PAR1":
 	case "PARE":
-		return nil, ErrCrypt
+		return nil, fault.ErrEncrypted
 	default:
 		var head [4]byte
-		if err := readAt(r, head[:], 0); err == nil && string(head[:]) == "PAR1" {
+		if err := fault.ReadAt(r, head[:], 0); err == nil && string(head[:]) == "PAR1" {
 			return nil, errors.New("it begins as a Parquet file and does not end as one: it was cut short, or is still being written")
 		}
-		return nil, fmt.Errorf("%w: it ends in %q", ErrNotFile, magic)
+		return nil, fmt.Errorf("%w: it ends in %q", fault.ErrNotParquet, magic)
 	}
 	length := int64(binary.LittleEndian.Uint32(end))
 	if length > size-12 || length > maxFooter {
@@ -115,11 +134,11 @@ func ReadFooter(r io.ReaderAt, size int64) (*Footer, error) {
 		b = tail[int64(len(tail))-8-length : len(tail)-8]
 	} else {
 		b = make([]byte, length)
-		if err := readAt(r, b, size-8-length); err != nil {
+		if err := fault.ReadAt(r, b, size-8-length); err != nil {
 			return nil, err
 		}
 	}
-	if err := checkFooter(b); err != nil {
+	if err := compact.CheckStruct(b); err != nil {
 		return nil, fmt.Errorf("its footer cannot be read: %w", err)
 	}
 	var meta fileMetaData
@@ -127,17 +146,17 @@ func ReadFooter(r io.ReaderAt, size int64) (*Footer, error) {
 		return nil, fmt.Errorf("its footer cannot be read: %w", err)
 	}
 	if meta.EncryptionAlgorithm.Value != nil {
-		return nil, ErrCrypt
+		return nil, fault.ErrEncrypted
 	}
 	f := &Footer{Rows: meta.NumRows, RowGroups: meta.RowGroups, Hash: fmt.Sprintf("%016x", xxh3.Hash(b))}
-	if err := f.schema(meta.Schema); err != nil {
+	if err := f.addLeaves(meta.Schema); err != nil {
 		return nil, fmt.Errorf("its schema is damaged: %w", err)
 	}
-	return f, f.check(size)
+	return f, f.checkRowGroups(size)
 }
 
-// schema lists the leaves of the tree that the elements spell out depth first.
-func (f *Footer) schema(elements []format.SchemaElement) error {
+// addLeaves lists the leaves of the tree that the elements spell out depth first.
+func (f *Footer) addLeaves(elements []format.SchemaElement) error {
 	if len(elements) == 0 {
 		return errors.New("it is empty")
 	}
@@ -175,7 +194,7 @@ func (f *Footer) schema(elements []format.SchemaElement) error {
 				}
 				continue
 			}
-			if err := annotation(e); err != nil {
+			if err := checkAnnotations(e); err != nil {
 				return err
 			}
 			f.Leaves = append(f.Leaves, Leaf{Path: path, Element: e, MaxDef: def, Repeated: repeated})
@@ -191,9 +210,9 @@ func (f *Footer) schema(elements []format.SchemaElement) error {
 	return nil
 }
 
-// annotation refuses a column whose old and new annotations disagree: the footer
+// checkAnnotations refuses a column whose old and new annotations disagree: the footer
 // has no checksum, and a flipped bit in a scale or a unit would change every value.
-func annotation(e *format.SchemaElement) error {
+func checkAnnotations(e *format.SchemaElement) error {
 	if e.Type.V < format.Boolean || e.Type.V > format.FixedLenByteArray {
 		return fmt.Errorf("column %q has physical type %d", e.Name, e.Type.V)
 	}
@@ -236,8 +255,8 @@ func annotation(e *format.SchemaElement) error {
 	return nil
 }
 
-// check holds the row groups against the schema and the size of the file.
-func (f *Footer) check(size int64) error {
+// checkRowGroups holds the row groups against the schema and the size of the file.
+func (f *Footer) checkRowGroups(size int64) error {
 	if f.Rows < 0 || f.Rows/maxRowsPerByte > size {
 		return fmt.Errorf("its footer states %d rows, in %d bytes", f.Rows, size)
 	}
@@ -258,6 +277,15 @@ func (f *Footer) check(size int64) error {
 	return nil
 }
 
+// A Chunk locates a column chunk of a column without repetition.
+type Chunk struct {
+	Offset, Length int64
+	Rows           int64
+	Codec          format.CompressionCodec
+	Type           encoding.Type
+	MaxDef         int // definition level of a value that is not null
+}
+
 // Chunk locates the chunk of leaf i in row group g, in a file of the given size.
 func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 	rg, leaf := &f.RowGroups[g], &f.Leaves[i]
@@ -265,7 +293,7 @@ func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 	meta := &cc.MetaData
 	switch {
 	case cc.CryptoMetadata.Value != nil || cc.EncryptedColumnMetadata != nil:
-		return Chunk{}, ErrCrypt
+		return Chunk{}, fault.ErrEncrypted
 	case cc.FilePath != "":
 		return Chunk{}, fmt.Errorf("its data lie in another file, %q", cc.FilePath)
 	case meta.Type != leaf.Element.Type.V:
@@ -277,7 +305,7 @@ func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 	}
 	c := Chunk{
 		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.Rows, Codec: meta.Codec,
-		Physical: meta.Type, Width: int(leaf.Element.TypeLength.V), MaxDef: leaf.MaxDef,
+		Type: encoding.Type{Physical: meta.Type, Width: int(leaf.Element.TypeLength.V)}, MaxDef: leaf.MaxDef,
 	}
 	if d := meta.DictionaryPageOffset; d > 0 && d < c.Offset {
 		c.Offset = d

@@ -1,4 +1,6 @@
-package pages
+// Package codec decompresses pages into buffers of exactly the size that their
+// headers state, whatever the compressed bytes claim about themselves.
+package codec
 
 import (
 	"bytes"
@@ -15,22 +17,23 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// A decompressor fills buffers of exactly the size a page header states. It
-// never allocates for what the compressed bytes claim about themselves, which
-// the codecs of parquet-go do. It keeps codec state and is for one goroutine.
-type decompressor struct {
+// A Decompressor never allocates for what compressed bytes claim about
+// themselves, which the codecs of parquet-go do. It keeps codec state and is for
+// one goroutine; the zero Decompressor is ready.
+type Decompressor struct {
 	zstd   *zstd.Decoder
 	gzip   *gzip.Reader
 	brotli *brotli.Reader
 	src    bytes.Reader
 }
 
-var errSize = errors.New("it does not decompress to the size its header states")
+// ErrSize means that a page and its header disagree.
+var ErrSize = errors.New("it does not decompress to the size its header states")
 
-// ratio is the most bytes that a compressed byte can stand for; 0 is unbounded.
+// MaxRatio is the most bytes that a compressed byte can stand for; 0 is unbounded.
 // Snappy: a copy of 64 bytes takes 3; LZ4: a length byte adds 255; DEFLATE: RFC
 // 1951's shortest code for 258 bytes is 2 bits.
-func ratio(codec format.CompressionCodec) int {
+func MaxRatio(codec format.CompressionCodec) int {
 	switch codec {
 	case format.Snappy:
 		return 32
@@ -42,8 +45,8 @@ func ratio(codec format.CompressionCodec) int {
 	return 0
 }
 
-// decode decompresses src into dst, which it must fill exactly.
-func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) error {
+// Decode decompresses src into dst, which it must fill exactly.
+func (d *Decompressor) Decode(codec format.CompressionCodec, dst, src []byte) error {
 	switch codec {
 	case format.Snappy:
 		n, err := snappy.DecodedLen(src)
@@ -51,7 +54,7 @@ func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) er
 			return err
 		}
 		if n != len(dst) {
-			return errSize
+			return ErrSize
 		}
 		_, err = snappy.Decode(dst, src)
 		return err
@@ -67,7 +70,7 @@ func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) er
 			return err
 		}
 		if len(out) != len(dst) {
-			return errSize
+			return ErrSize
 		}
 		return nil
 	case format.Gzip:
@@ -81,7 +84,7 @@ func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) er
 		} else if err := d.gzip.Reset(&d.src); err != nil {
 			return err
 		}
-		return fill(d.gzip, dst)
+		return readExactly(d.gzip, dst)
 	case format.Brotli:
 		d.src.Reset(src)
 		if d.brotli == nil {
@@ -89,7 +92,7 @@ func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) er
 		} else if err := d.brotli.Reset(&d.src); err != nil {
 			return err
 		}
-		return fill(d.brotli, dst)
+		return readExactly(d.brotli, dst)
 	case format.Lz4Raw:
 		return lz4Block(dst, src)
 	case format.Lz4:
@@ -98,10 +101,11 @@ func (d *decompressor) decode(codec format.CompressionCodec, dst, src []byte) er
 	return fmt.Errorf("compression %v is not supported; rewrite the file with zstd or snappy", codec)
 }
 
-func fill(r io.Reader, dst []byte) error {
+// readExactly fills dst from r, which must end there.
+func readExactly(r io.Reader, dst []byte) error {
 	if _, err := io.ReadFull(r, dst); err != nil {
 		if err == io.ErrUnexpectedEOF || err == io.EOF {
-			return errSize
+			return ErrSize
 		}
 		return err
 	}
@@ -109,7 +113,7 @@ func fill(r io.Reader, dst []byte) error {
 	for {
 		switch n, err := r.Read(more[:]); {
 		case n > 0:
-			return errSize
+			return ErrSize
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -124,7 +128,7 @@ func lz4Block(dst, src []byte) error {
 		return err
 	}
 	if n != len(dst) {
-		return errSize
+		return ErrSize
 	}
 	return nil
 }
@@ -143,12 +147,12 @@ func lz4Hadoop(dst, src []byte) error {
 func hadoopFrames(dst, src []byte) error {
 	for len(src) > 0 {
 		if len(src) < 8 {
-			return errSize
+			return ErrSize
 		}
 		size, packed := binary.BigEndian.Uint32(src), binary.BigEndian.Uint32(src[4:])
 		src = src[8:]
 		if uint64(size) > uint64(len(dst)) || uint64(packed) > uint64(len(src)) {
-			return errSize
+			return ErrSize
 		}
 		if err := lz4Block(dst[:size], src[:packed]); err != nil {
 			return err
@@ -156,7 +160,7 @@ func hadoopFrames(dst, src []byte) error {
 		dst, src = dst[size:], src[packed:]
 	}
 	if len(dst) > 0 {
-		return errSize
+		return ErrSize
 	}
 	return nil
 }

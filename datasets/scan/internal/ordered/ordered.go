@@ -1,4 +1,6 @@
-package scan
+// Package ordered runs tasks on several workers such that their outcome, the
+// error included, is the same for any number of workers.
+package ordered
 
 import (
 	"context"
@@ -6,11 +8,11 @@ import (
 	"sync"
 )
 
-// ordered runs task 0 … n-1 on the given number of workers, handing them out in
+// Run runs task 0 … n-1 on the given number of workers, handing them out in
 // order. After a failure no more are handed out, but those before the failed one
 // finish: the error returned is that of the first task that fails, whatever the
 // number of workers. A panic of a task is an error. Each worker calls done at its end.
-func ordered(ctx context.Context, n, workers int, task func(ctx context.Context, worker, i int) error, done func(worker int) error) error {
+func Run(ctx context.Context, n, workers int, task func(ctx context.Context, worker, i int) error, done func(worker int) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -47,7 +49,7 @@ func ordered(ctx context.Context, n, workers int, task func(ctx context.Context,
 				tctx, tcancel := context.WithCancel(ctx)
 				running[w], cancels[w] = i, tcancel
 				mu.Unlock()
-				err := guard(func() error { return task(tctx, w, i) })
+				err := Guard(func() error { return task(tctx, w, i) })
 				mu.Lock()
 				cancels[w] = nil
 				mu.Unlock()
@@ -60,7 +62,7 @@ func ordered(ctx context.Context, n, workers int, task func(ctx context.Context,
 			ok := fault == nil
 			mu.Unlock()
 			if ok && done != nil {
-				if err := guard(func() error { return done(w) }); err != nil {
+				if err := Guard(func() error { return done(w) }); err != nil {
 					fail(n, err)
 				}
 			}
@@ -70,16 +72,17 @@ func ordered(ctx context.Context, n, workers int, task func(ctx context.Context,
 	return fault
 }
 
-// A panicError is a panic turned into an error. Decoders meet bytes that nobody
+// A PanicError is a panic turned into an error. Decoders meet bytes that nobody
 // foresaw; the run must say which file they are in, not die.
-type panicError struct{ value any }
+type PanicError struct{ Value any }
 
-func (p *panicError) Error() string { return fmt.Sprintf("decoding failed unexpectedly (%v)", p.value) }
+func (p *PanicError) Error() string { return fmt.Sprintf("decoding failed unexpectedly (%v)", p.Value) }
 
-func guard(f func() error) (err error) {
+// Guard calls f and turns a panic of it into a *PanicError.
+func Guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &panicError{p}
+			err = &PanicError{p}
 		}
 	}()
 	return f()

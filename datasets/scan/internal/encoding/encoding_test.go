@@ -1,0 +1,85 @@
+package encoding
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// encodeDelta writes DELTA_BINARY_PACKED with widths of 64 bits, one miniblock a block.
+func encodeDelta(v []int64) []byte {
+	b := binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(nil, 128), 1), uint64(len(v)))
+	b = binary.AppendVarint(b, v[0])
+	for i := 1; i < len(v); i += 128 {
+		b = append(binary.AppendVarint(b, 0), 64)
+		for k := i; k < i+128; k++ {
+			d := int64(0)
+			if k < len(v) {
+				d = v[k] - v[k-1]
+			}
+			b = binary.LittleEndian.AppendUint64(b, uint64(d))
+		}
+	}
+	return b
+}
+
+// Delta encoding wraps around, at every width.
+func TestDeltaWidths(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for n := range 300 {
+		v := make([]int64, n+1)
+		for i := range v {
+			v[i] = int64(rng.Uint64()) >> rng.IntN(64)
+		}
+		got, rest, err := DeltaBinaryPacked(nil, encodeDelta(v), len(v), false)
+		if err != nil || len(rest) > 0 || !slices.Equal(got, v) {
+			t.Fatalf("%d values: %v, %d bytes left, got %v, want %v", n+1, err, len(rest), got, v)
+		}
+	}
+	for width := uint(1); width <= 64; width++ {
+		var b []byte
+		var want []uint64
+		var acc [1024]byte
+		for i := range uint(64) {
+			x := rng.Uint64()
+			if width < 64 {
+				x &= 1<<width - 1
+			}
+			want = append(want, x)
+			for k := range width {
+				acc[(i*width+k)/8] |= byte(x>>k&1) << ((i*width + k) % 8)
+			}
+		}
+		b = acc[:width*8]
+		for i := range uint(64) {
+			if got := bitsAt(b, i*width, width); got != want[i] {
+				t.Fatalf("width %d, value %d: %x, want %x", width, i, got, want[i])
+			}
+			if width <= 32 {
+				var one [1]uint32
+				unpackBits(one[:], b, i*width, width)
+				if uint64(one[0]) != want[i] {
+					t.Fatalf("unpackBits: width %d, value %d: %x, want %x", width, i, one[0], want[i])
+				}
+			}
+		}
+	}
+}
+
+// A front-coded page that would expand a thousandfold is stopped at the cap.
+func TestFrontCodingBomb(t *testing.T) {
+	const n = 5000
+	prefixes, suffixes := make([]int64, n), make([]int64, n)
+	suffixes[0] = 1 << 20
+	for i := 1; i < n; i++ {
+		prefixes[i] = 1 << 20
+	}
+	body := append(encodeDelta(prefixes), encodeDelta(suffixes)...)
+	body = append(body, make([]byte, 1<<20)...)
+	_, _, _, err := DeltaByteArray(nil, nil, nil, body, n)
+	if !errors.Is(err, ErrTooBig) {
+		t.Errorf("error %v, want %v", err, ErrTooBig)
+	}
+}

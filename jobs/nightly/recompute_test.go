@@ -1,0 +1,34 @@
+package nightly
+
+import (
+	_ "embed"
+	"strings"
+	"testing"
+
+	"github.com/shoal-data/shoal/datasets/synth"
+	"github.com/shoal-data/shoal/internal/pyoracle"
+)
+
+//go:embed recompute_test.py
+var recomputeScript string
+
+// What is published agrees with itself and with the events, recomputed by
+// DuckDB and scipy from the Parquet files alone: percentiles, eligibility, RFM
+// scores, sizes and revenue of segments, labels of the test snapshots, the
+// holdout, and the formulas of both value models.
+func TestPublishedNumbersRecomputed(t *testing.T) {
+	p := synth.DefaultParams()
+	p.Customers, p.AnonymousShare = 2500, 0
+	dir, c := generated(t, p)
+	s, err := night(t, c, "2025-03-31", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var faults []string
+	pyoracle.Run(t, recomputeScript, map[string]any{
+		"out": c.Out, "events": dir + "/events/*/*.parquet", "date": s.Date, "targets": s.Targets, "value_horizon": s.Value.HorizonDays,
+	}, &faults)
+	if len(faults) > 0 {
+		t.Error(strings.Join(faults, "\n"))
+	}
+}

@@ -1,0 +1,113 @@
+"""Recompute what a run published from its Parquet files and the events.
+
+stdin: JSON {"out", "events", "date", "targets", "value_horizon"}; stdout: JSON list of faults.
+"""
+
+import json
+import sys
+
+import duckdb
+import numpy as np
+from scipy.special import hyp2f1
+
+job = json.load(sys.stdin)
+con = duckdb.connect()
+con.execute("SET enable_progress_bar = false")
+con.execute("SET TimeZone = 'UTC'")
+faults = []
+
+
+def check(ok, what):
+    if not ok:
+        faults.append(what)
+
+
+def near(a, b, tolerance=1e-6):
+    return np.allclose(np.asarray(a, float), np.asarray(b, float), rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+for table in ["customer_scores", "features", "segments", "model_metrics"]:
+    con.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{job['out']}/{table}/*/*/*.parquet', hive_partitioning = false)")
+con.execute(f"""CREATE TABLE purchases AS
+    SELECT DISTINCT customer_id, CAST(event_time AS DATE) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
+    WHERE event_type = 'order_completed' AND customer_id IS NOT NULL""")
+con.execute(f"""CREATE TABLE seen AS
+    SELECT customer_id, min(CAST(event_time AS DATE)) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
+    WHERE customer_id IS NOT NULL GROUP BY 1""")
+df = con.execute("SELECT s.*, f.* EXCLUDE (customer_id, as_of, run_id) FROM customer_scores s JOIN features f USING (customer_id) ORDER BY customer_id").df()
+check(len(df) == con.execute("SELECT count(*) FROM customer_scores").fetchone()[0], "customer_scores and features hold different customers")
+metrics = {(t, m, sp, n): (v, rows, pos, snap) for t, m, sp, n, v, rows, pos, snap in con.execute(
+    "SELECT target, model, split, metric, value, rows, positives, snapshot FROM model_metrics").fetchall()}
+
+# Targets: who is scored, percentiles, and the labels of the test snapshot.
+for target in job["targets"]:
+    name, horizon, within = target["name"], target["horizon_days"], target["active_within_days"]
+    p = df[f"{name}_probability"].to_numpy(float)
+    scored = ~np.isnan(p)
+    recency = df["days_since_last_purchase"].to_numpy(float)
+    eligible = recency < within if target["kind"] == "churn" else np.ones(len(df), bool)
+    check((scored == eligible).all(), f"{name}: {(scored != eligible).sum()} customers are scored against eligibility")
+    q = p[scored]
+    want = np.array([(q < v).sum() + (q == v).sum() / 2 for v in q]) * 100 / len(q)
+    check(near(df[f"{name}_percentile"].to_numpy(float)[scored], want), f"{name}: percentiles differ")
+    _, rows, positives, snapshot = metrics[(name, "logistic", "test", "auc")]
+    bought = f"SELECT DISTINCT customer_id FROM purchases WHERE day > DATE '{snapshot}' AND day <= DATE '{snapshot}' + {horizon}"
+    if target["kind"] == "churn":
+        base = f"SELECT customer_id FROM purchases WHERE day <= DATE '{snapshot}' GROUP BY 1 HAVING max(day) > DATE '{snapshot}' - {within}"
+        outcome = "b.customer_id IS NULL"
+    else:
+        base = f"SELECT customer_id FROM seen WHERE day <= DATE '{snapshot}'"
+        outcome = "b.customer_id IS NOT NULL"
+    n, pos = con.execute(f"SELECT count(*), count(*) FILTER (WHERE {outcome}) FROM ({base}) a LEFT JOIN ({bought}) b USING (customer_id)").fetchone()
+    check((rows, positives) == (n, pos), f"{name}: {rows} tested with {positives} positives, the events say {n} with {pos}")
+    check(str(con.execute(f"SELECT DATE '{snapshot}' + {horizon}").fetchone()[0])[:10] == job["date"], f"{name}: the test window does not end with the run's date")
+
+# RFM: score s when at least (s - 1) / 5 of the buyers are strictly worse.
+buyers = df[df["purchase_days_lifetime"] > 0]
+for column, feature, sign in [("rfm_recency", "days_since_last_purchase", -1), ("rfm_frequency", "purchase_days_lifetime", 1), ("rfm_monetary", "net_spend_lifetime", 1)]:
+    v = sign * buyers[feature].to_numpy(float)
+    worse = np.searchsorted(np.sort(v), v, side="left") / len(v)
+    want = 1 + np.floor(worse * 5 + 1e-9).astype(int)
+    check((buyers[column].to_numpy(int) == want).all(), f"{column}: {(buyers[column].to_numpy(int) != want).sum()} scores differ")
+check((df[df["purchase_days_lifetime"] == 0]["rfm_segment"] == "no_purchase").all(), "a customer without purchase has an RFM segment")
+
+# Segments: sizes, shares, revenue.
+own = con.execute("SELECT segment_id, customers, customer_share, revenue, revenue_share, mean_distance FROM segments ORDER BY 1").df()
+for row in own.itertuples():
+    g = df[df["segment_id"] == row.segment_id]
+    check(len(g) == row.customers, f"segment {row.segment_id}: size {row.customers}, {len(g)} customers")
+    check(near(row.customer_share, len(g) / len(df)), f"segment {row.segment_id}: share {row.customer_share}")
+    check(near(row.revenue, g["net_spend_lifetime"].sum(), 1e-4), f"segment {row.segment_id}: revenue {row.revenue}, {g['net_spend_lifetime'].sum()}")
+    check(near(row.revenue_share, g["net_spend_lifetime"].sum() / df["net_spend_lifetime"].sum()), f"segment {row.segment_id}: revenue share {row.revenue_share}")
+    check(near(row.mean_distance, g["segment_distance"].mean()), f"segment {row.segment_id}: mean distance {row.mean_distance}")
+check(own["customers"].sum() == len(df) and own["customers"].is_monotonic_decreasing, "segments do not hold all customers, the largest first")
+
+# Value: Fader, Hardie & Lee (2005), equations 10 and the probability of being alive; Fader & Hardie (2013), equation 5.
+r, alpha, a, b = (metrics[("value", "bgnbd", "fit", n)][0] for n in ["r", "alpha_weeks", "a", "b"])
+x = buyers["purchase_days_lifetime"].to_numpy(float) - 1
+T = buyers["days_since_first_purchase"].to_numpy(float) / 7
+tx = T - buyers["days_since_last_purchase"].to_numpy(float) / 7
+t = job["value_horizon"] / 7
+alive = 1 / (1 + np.where(x > 0, a / np.maximum(b + x - 1, 1e-300) * ((alpha + T) / (alpha + tx)) ** (r + x), 0))
+expected = (a + b + x - 1) / (a - 1) * (1 - ((alpha + T) / (alpha + T + t)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, t / (alpha + T + t))) * alive
+fine = np.isfinite(expected)
+check(fine.mean() > 0.99, "the formula is not finite for many customers")
+check(near(buyers["p_alive"][fine], alive[fine]), "p_alive differs from the formula")
+check(near(buyers["expected_purchases"][fine], expected[fine], 1e-5), f"expected_purchases differ from the formula by up to {np.abs(buyers['expected_purchases'][fine] - expected[fine]).max()}")
+p, q, v = (metrics[("value", "gammagamma", "fit", n)][0] for n in ["p", "q", "v"])
+kept = 1 - np.minimum(buyers["refund_lifetime"] / buyers["spend_lifetime"], 1)
+m = np.nan_to_num((buyers["repeat_day_spend_mean"] * kept).to_numpy(float))
+k = np.where(m > 0, x, 0)
+mean = p * (v + k * m) / (p * k + q - 1)
+check(near(buyers["expected_value"].to_numpy(float), buyers["expected_purchases"] * mean, 2e-4), "expected_value differs from the formula")
+check(df[df["purchase_days_lifetime"] == 0]["expected_value"].isna().all(), "a customer without purchase has a value")
+
+# The holdout: purchase days after its date of customers who had bought by then.
+total, rows, _, snapshot = metrics[("value", "actual", "test", "total_purchases")]
+n, days = con.execute(f"""SELECT (SELECT count(DISTINCT customer_id) FROM purchases WHERE day <= DATE '{snapshot}'),
+    (SELECT count(*) FROM purchases WHERE day > DATE '{snapshot}' AND day <= DATE '{job['date']}'
+     AND customer_id IN (SELECT customer_id FROM purchases WHERE day <= DATE '{snapshot}'))""").fetchone()
+check((total, rows) == (days, n), f"holdout: {total} purchase days of {rows} customers, the events say {days} of {n}")
+check(days > 100, "the holdout is empty")
+
+json.dump(faults, sys.stdout)

@@ -1,0 +1,271 @@
+package predict
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/targets"
+	"github.com/shoal-data/shoal/models"
+)
+
+// table builds a snapshot in two batches from columns by name.
+func table(t *testing.T, a timeline.AsOf, names []string, columns map[string][]float64) *features.Table {
+	t.Helper()
+	fields := []arrow.Field{features.CustomerField(datasets.IDType{Kind: datasets.IDInt64})}
+	for _, n := range names {
+		fields = append(fields, arrow.Field{Name: n, Type: arrow.PrimitiveTypes.Float64, Nullable: true})
+	}
+	tab := &features.Table{AsOf: a, Schema: arrow.NewSchema(fields, nil)}
+	rows := len(columns[names[0]])
+	for bucket, span := range [][2]int{{0, rows / 3}, {rows / 3, rows}} {
+		ids := array.NewInt64Builder(memory.DefaultAllocator)
+		arrays := []arrow.Array{nil}
+		for i := span[0]; i < span[1]; i++ {
+			ids.Append(int64(i))
+		}
+		arrays[0] = ids.NewArray()
+		for _, n := range names {
+			b := array.NewFloat64Builder(memory.DefaultAllocator)
+			for _, v := range columns[n][span[0]:span[1]] {
+				if math.IsNaN(v) {
+					b.AppendNull()
+				} else {
+					b.Append(v)
+				}
+			}
+			arrays = append(arrays, b.NewArray())
+		}
+		tab.Put(features.Batch{Bucket: bucket * 7, Record: array.NewRecord(tab.Schema, arrays, int64(span[1]-span[0]))})
+	}
+	return tab
+}
+
+func asOf(t *testing.T, date string) timeline.AsOf {
+	t.Helper()
+	a, err := timeline.ParseAsOf(date, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// world makes snapshots in which churn depends on recency (weight byRecency)
+// and on a second feature (weight byRate).
+func world(t *testing.T, byRecency, byRate float64, n int) (Question, Input, map[int32]*features.Table) {
+	q := Question{Target: targets.Target{Name: "churn", Kind: targets.Churn, Role: datasets.Purchase, Horizon: 30, ActiveWithin: 60}}
+	q.Schedule = targets.Schedule{Test: asOf(t, "2024-06-01"), Train: []timeline.AsOf{asOf(t, "2024-04-01"), asOf(t, "2024-05-01")}}
+	names := []string{"days_since_last_purchase", "rate", "noise"}
+	r := rand.New(rand.NewPCG(5, 5))
+	past := map[int32]*features.Table{}
+	draw := func() map[string][]float64 {
+		c := map[string][]float64{}
+		for range n {
+			recency, rate := float64(r.IntN(60)), r.NormFloat64()
+			p := 1 / (1 + math.Exp(-(byRecency*(recency-30)/15 - byRate*rate)))
+			y := 0.0
+			if r.Float64() < p {
+				y = 1
+			}
+			if r.IntN(10) == 0 {
+				y = math.NaN() // not eligible
+			}
+			c[names[0]] = append(c[names[0]], recency)
+			c[names[1]] = append(c[names[1]], rate)
+			c[names[2]] = append(c[names[2]], r.NormFloat64())
+			c[targets.LabelColumn("churn")] = append(c[targets.LabelColumn("churn")], y)
+			eligible := 1.0
+			if r.IntN(4) == 0 {
+				eligible = 0
+			}
+			c[EligibleColumn("churn")] = append(c[EligibleColumn("churn")], eligible)
+		}
+		return c
+	}
+	for _, a := range append(slices.Clone(q.Schedule.Train), q.Schedule.Test) {
+		past[a.Today] = table(t, a, append(slices.Clone(names), targets.LabelColumn("churn")), draw())
+	}
+	in := Input{Features: names, Score: table(t, asOf(t, "2024-07-01"), append(slices.Clone(names), EligibleColumn("churn")), draw()),
+		Past: func(a timeline.AsOf) *features.Table { return past[a.Today] }}
+	return q, in, past
+}
+
+var params = Params{L2: 1, MinPositives: 30, Seed: 1, Workers: 2}
+
+func TestLogisticWinsWhereThereIsMoreThanRecency(t *testing.T) {
+	q, in, _ := world(t, 0.5, 1.5, 1500)
+	a, err := Run(t.Context(), params, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := a.Summary
+	if s.Champion != Logistic || *s.AUC.Model < *s.AUC.Baseline+0.1 || *s.AUC.Model < 0.75 {
+		t.Errorf("champion %s, AUC %v against %v", s.Champion, *s.AUC.Model, *s.AUC.Baseline)
+	}
+	eligible, _ := in.Score.Values(EligibleColumn("churn"))
+	scored := 0
+	for i, p := range a.Probability {
+		if (eligible[i] == 1) != !math.IsNaN(p) || math.IsNaN(p) != math.IsNaN(a.Percentile[i]) {
+			t.Fatalf("row %d: eligible %v, probability %v, percentile %v", i, eligible[i], p, a.Percentile[i])
+		}
+		if !math.IsNaN(p) {
+			scored++
+			if p <= 0 || p >= 1 {
+				t.Fatalf("row %d: probability %v", i, p)
+			}
+		}
+	}
+	if s.Scored != scored || scored == 0 {
+		t.Errorf("%d scored, the summary says %d", scored, s.Scored)
+	}
+	intervals := 0
+	for _, m := range a.Metrics {
+		if m.Champion != (m.Model == Logistic) || m.Split != "test" || m.Snapshot != "2024-06-01" {
+			t.Errorf("metric %+v", m)
+		}
+		if m.HasInterval {
+			intervals++
+			if m.Low > m.Value || m.High < m.Value {
+				t.Errorf("%s of %s is %v, outside its interval %v to %v", m.Name, m.Model, m.Value, m.Low, m.High)
+			}
+		}
+	}
+	if intervals != 4 {
+		t.Errorf("%d intervals, want 4: AUC and log-loss of two models", intervals)
+	}
+}
+
+// When nothing beats the rule, the rule is shipped and the run says so.
+func TestRecencyRuleIsShippedWhenItIsBetter(t *testing.T) {
+	q, in, _ := world(t, 0, 0, 400) // nothing to learn: 3 features overfit, the rule much less
+	in.Features = append(in.Features, "x0")
+	noisy := func(tab *features.Table, r *rand.Rand) *features.Table {
+		c := map[string][]float64{}
+		var names []string
+		for _, f := range tab.Schema.Fields()[1:] {
+			v, err := tab.Values(f.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c[f.Name] = v
+			names = append(names, f.Name)
+		}
+		for k := range 40 {
+			name := fmt.Sprint("x", k)
+			names = append(names, name)
+			for range tab.Rows() {
+				c[name] = append(c[name], r.NormFloat64())
+			}
+		}
+		return table(t, tab.AsOf, names, c)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	past := map[int32]*features.Table{}
+	for _, a := range append(slices.Clone(q.Schedule.Train), q.Schedule.Test) {
+		past[a.Today] = noisy(in.Past(a), r)
+	}
+	in.Past = func(a timeline.AsOf) *features.Table { return past[a.Today] }
+	in.Score = noisy(in.Score, r)
+	for k := 1; k < 40; k++ {
+		in.Features = append(in.Features, fmt.Sprint("x", k))
+	}
+	a, err := Run(t.Context(), Params{L2: 0.01, MinPositives: 30, Seed: 1, Workers: 1}, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Summary.Champion != Recency {
+		t.Fatalf("champion %s: log-loss %v against %v", a.Summary.Champion, *a.Summary.LogLoss.Model, *a.Summary.LogLoss.Baseline)
+	}
+	if !slices.ContainsFunc(a.Warnings, func(w models.Warning) bool { return w.Code == "target.baseline_wins" }) {
+		t.Errorf("nobody is told: %v", a.Warnings)
+	}
+	// The probabilities are the rule's: equal recency, equal probability.
+	recency, _ := in.Score.Values("days_since_last_purchase")
+	byRecency := map[float64]float64{}
+	for i, p := range a.Probability {
+		if math.IsNaN(p) {
+			continue
+		}
+		if q, seen := byRecency[recency[i]]; seen && q != p {
+			t.Fatalf("recency %v has probabilities %v and %v", recency[i], p, q)
+		}
+		byRecency[recency[i]] = p
+	}
+}
+
+// The test snapshot is never fitted: other outcomes there change figures, not scores.
+func TestTheTestSnapshotIsNeverFitted(t *testing.T) {
+	q, in, past := world(t, 0.5, 1.5, 800)
+	want, err := Run(t.Context(), params, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	test := past[q.Schedule.Test.Today]
+	c := map[string][]float64{}
+	var names []string
+	for _, f := range test.Schema.Fields()[1:] {
+		v, _ := test.Values(f.Name)
+		if f.Name == targets.LabelColumn("churn") {
+			for i := range v {
+				v[i] = float64(i % 2)
+			}
+		}
+		c[f.Name] = v
+		names = append(names, f.Name)
+	}
+	past[q.Schedule.Test.Today] = table(t, test.AsOf, names, c)
+	got, err := Run(t.Context(), params, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *got.Summary.AUC.Model == *want.Summary.AUC.Model {
+		t.Fatal("the test snapshot was not changed")
+	}
+	if got.Summary.Champion == want.Summary.Champion && fmt.Sprint(got.Probability) != fmt.Sprint(want.Probability) {
+		t.Error("outcomes of the test snapshot changed the scores")
+	}
+	p, err := Run(t.Context(), Params{L2: 1, MinPositives: 30, Seed: 1, Workers: 1}, q, in)
+	if err != nil || fmt.Sprint(p.Probability) != fmt.Sprint(got.Probability) || !reflect.DeepEqual(p.Summary, got.Summary) {
+		t.Errorf("another number of workers gave other answers: %v", err)
+	}
+}
+
+func TestNoModel(t *testing.T) {
+	q, in, _ := world(t, 1, 1, 20)
+	a, err := Run(t.Context(), params, q, in)
+	if err != nil || !strings.Contains(a.Summary.Skipped, "models.min_positives asks for 30") {
+		t.Errorf("few customers: %q, %v", a.Summary.Skipped, err)
+	}
+	q.Skip = "history begins too late"
+	if a, err = Run(t.Context(), params, q, in); err != nil || a.Summary.Skipped != q.Skip || len(a.Warnings) != 1 {
+		t.Errorf("skipped: %+v, %v", a.Summary, err)
+	}
+	for i := range a.Probability {
+		if !math.IsNaN(a.Probability[i]) || !math.IsNaN(a.Percentile[i]) {
+			t.Fatal("a score without a model")
+		}
+	}
+}
+
+func TestPercentiles(t *testing.T) {
+	nan := math.NaN()
+	p := []float64{.5, nan, .1, .5, .9}
+	out := []float64{nan, nan, nan, nan, nan}
+	percentiles(p, out)
+	if want := []float64{50, nan, 12.5, 50, 87.5}; fmt.Sprint(out) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", out, want)
+	}
+	percentiles(nil, nil)
+}
