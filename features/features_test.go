@@ -111,6 +111,23 @@ func hardHistory(seed uint64, customers, events int) []event {
 		}
 		es = append(es, e)
 	}
+	// Customers of two to five events close together, where every first and last matters.
+	for c := range 150 {
+		at := ends[r.IntN(len(ends))] - r.Int64N(100)*day - r.Int64N(day)
+		habits := temperaments[c%len(temperaments)]
+		for range 2 + r.IntN(4) {
+			e := event{customer: customers + 100 + c, time: at, role: habits[r.IntN(len(habits))], amount: datasets.Money(r.IntN(90_000)), quantity: datasets.MoneyScale, rating: datasets.NullMoney,
+				product: maybe(2), category: maybe(2), channel: maybe(3), campaign: maybe(2), session: -1}
+			if c%2 == 0 {
+				e.session = maybe(2)
+			}
+			if r.IntN(3) == 0 {
+				e.rating, e.amount = datasets.Money(r.IntN(3))*datasets.MoneyScale, datasets.NullMoney
+			}
+			es = append(es, e)
+			at += follow[r.IntN(len(follow))]
+		}
+	}
 	for i := range 12 { // customers who were only ever written to
 		es = append(es, event{customer: customers + 5 + i%3, time: start + int64(i)*29*day, role: datasets.MessageSent, amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
 			product: -1, category: -1, channel: i % 2, campaign: -1, session: -1})
