@@ -11,7 +11,8 @@ import (
 
 // FeatureParams is the shape of the feature catalogue.
 func (c *Config) FeatureParams() features.Params {
-	p := features.Params{SessionGap: c.Features.SessionGap.Std()}
+	p := features.DefaultParams()
+	p.SessionGap, p.Windows = c.Features.SessionGap.Std(), nil
 	for _, w := range c.Features.Windows {
 		p.Windows = append(p.Windows, int(w))
 	}

@@ -57,7 +57,8 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 
 // table is everything later steps learn from.
 type table struct {
-	features []string
+	features []string                  // every column
+	learn    []string                  // those that models learn from
 	score    *features.Table           // every customer at the run's own date
 	past     map[int32]*features.Table // a sample of customers at past dates, by day
 	asOf     map[int32]timeline.AsOf
@@ -142,6 +143,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		t.past[d] = tables[i+1]
 		t.asOf[d] = snapshots[i+1].AsOf
 	}
+	t.learn = features.Linear(families)
 	for _, f := range families {
 		for _, c := range f.Columns {
 			t.features = append(t.features, c.Name)

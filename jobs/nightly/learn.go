@@ -14,7 +14,7 @@ import (
 func (r *run) predict(ctx context.Context, t *table, q *questions) ([]*predict.Answer, error) {
 	m := r.Config.Models
 	params := predict.Params{L2: m.L2, MinPositives: m.MinPositives, Seed: m.Seed, Workers: r.workers}
-	in := predict.Input{Features: t.features, Score: t.score, Past: func(a timeline.AsOf) *features.Table { return t.past[a.Today] }}
+	in := predict.Input{Features: t.learn, Score: t.score, Past: func(a timeline.AsOf) *features.Table { return t.past[a.Today] }}
 	var answers []*predict.Answer
 	err := r.step("predictions", func() error {
 		for i, question := range q.targets {
