@@ -584,7 +584,7 @@ func TestConversions(t *testing.T) {
 		len(till.Roles) != 0 {
 		t.Errorf("till: %+v", till)
 	}
-	if diff := cmp.Diff(features.Params{Windows: []int{14, 56, 365}, SessionGap: time.Hour}, c.FeatureParams()); diff != "" {
+	if diff := cmp.Diff(features.Params{Windows: []int{14, 56, 365}, SessionGap: time.Hour, CartHours: features.DefaultParams().CartHours}, c.FeatureParams()); diff != "" {
 		t.Error(diff)
 	}
 	// The default is the one the features package documents.
