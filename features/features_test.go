@@ -106,6 +106,9 @@ func hardHistory(seed uint64, customers, events int) []event {
 		if r.IntN(3) > 0 {
 			e.quantity = datasets.Money(r.IntN(6)) * datasets.MoneyScale
 		}
+		if r.IntN(60) == 0 {
+			e.quantity = 1 // the least there is
+		}
 		if r.IntN(6) == 0 || e.role == datasets.Review {
 			e.rating = datasets.Money(r.IntN(11)) * datasets.MoneyScale / 2
 		}

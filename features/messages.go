@@ -127,17 +127,17 @@ func messages(Params) Family {
 			// campaign and channel.
 			sendings = sendings[:0]
 			for _, i := range sents {
-				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), false, h.Time[i]})
+				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), messageSent, h.Time[i]})
 			}
 			for _, i := range opens {
-				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), true, h.Time[i]})
+				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), messageOpen, h.Time[i]})
 			}
 			slices.SortFunc(sendings, compareSendings)
 			var micros, answered int64
 			next := len(sendings) // the open that was passed last
 			for j := len(sendings) - 1; j >= 0; j-- {
 				s := &sendings[j]
-				if s.opened {
+				if s.kind == messageOpen {
 					next = j
 				} else if next < len(sendings) && sendings[next].campaign == s.campaign && sendings[next].channel == s.channel {
 					answered++
@@ -153,9 +153,14 @@ func messages(Params) Family {
 // A sending is a message sent or an open.
 type sending struct {
 	campaign, channel uint32
-	opened            bool
+	kind              uint8 // messageSent or messageOpen
 	time              int64
 }
+
+const (
+	messageSent uint8 = iota
+	messageOpen
+)
 
 // compareSendings orders by campaign, channel and time; at one instant a
 // message comes before its open.
@@ -169,11 +174,5 @@ func compareSendings(a, b sending) int {
 	if c := cmp.Compare(a.time, b.time); c != 0 {
 		return c
 	}
-	switch {
-	case a.opened == b.opened:
-		return 0
-	case b.opened:
-		return -1
-	}
-	return 1
+	return cmp.Compare(a.kind, b.kind)
 }
