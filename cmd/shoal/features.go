@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/nightly"
@@ -22,12 +24,15 @@ func featuresCommand() *cobra.Command {
 		Short: "The catalogue of features, with the SQL that defines each",
 		Long: `List every feature with its unit, range and meaning. With --sql, print each
 family's defining query in DuckDB's dialect instead; it reads a relation
-"history", the canonical events before the as-of date with their local day.`,
+"history", the canonical events before the as-of date with their local day. With
+--config too, the script begins with the table "events" made from the job's own
+files, so that DuckDB can run it as it is; repeated rows are all counted there.`,
 		Example: "  shoal features --family money --sql --date 2025-06-30",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p := features.DefaultParams()
 			zone := time.UTC
+			events := ""
 			if path != "" {
 				cfg, err := loadConfig(path, "", "", "")
 				if err != nil {
@@ -36,6 +41,17 @@ family's defining query in DuckDB's dialect instead; it reads a relation
 				p = cfg.FeatureParams()
 				if zone, err = cfg.Location(); err != nil {
 					return nightly.Usage(err)
+				}
+				if sql {
+					sources, err := cfg.ScanSources()
+					if err != nil {
+						return nightly.Usage(err)
+					}
+					plan, err := scan.NewPlan(cmd.Context(), storage.Local(), sources)
+					if err != nil {
+						return nightly.Classify(err)
+					}
+					events = plan.EventSQL() + ";\n\n"
 				}
 			}
 			families := features.All(p)
@@ -58,7 +74,7 @@ family's defining query in DuckDB's dialect instead; it reads a relation
 				if err != nil {
 					return nightly.Usage(fmt.Errorf("--date: %w", err))
 				}
-				fmt.Fprintf(out, "-- history, as of the end of %s\nCREATE OR REPLACE TEMP VIEW history AS\n%s;\n", asOf, features.HistorySQL(asOf, zone))
+				fmt.Fprintf(out, "%s-- history, as of the end of %s\nCREATE OR REPLACE TEMP VIEW history AS\n%s;\n", events, asOf, features.HistorySQL(asOf, zone))
 				for _, f := range families {
 					fmt.Fprintf(out, "\n-- %s: %s\n%s;\n", f.Name, f.Meaning, f.SQL(asOf))
 				}

@@ -94,6 +94,12 @@ func TestExamplesInHelpWork(t *testing.T) {
 			}
 		}
 	}
+	// With a configuration the SQL stands on its own.
+	var script bytes.Buffer
+	if code := run(t.Context(), words("features --config sample/shoal.yaml --family money --sql --date 2025-03-31"), &script, &script); code != 0 ||
+		!strings.HasPrefix(script.String(), "CREATE OR REPLACE TABLE events AS") || !strings.Contains(script.String(), "AS net_spend_lifetime") {
+		t.Errorf("features --sql --config: exit %d\n%.500s", code, &script)
+	}
 	// What init wrote runs unedited.
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"run", "--date", "2025-03-31"}, &stdout, &stderr); code != 0 {

@@ -244,7 +244,6 @@ func (l *Log) Freeze(opts Options) *Store {
 	for k := range NumBuckets {
 		for _, w := range l.workers {
 			s.size[k] += w.buckets[k].rows
-			s.events += int64(w.buckets[k].rows)
 			for _, block := range w.buckets[k].blocks {
 				s.brings |= block.brings
 			}

@@ -22,12 +22,8 @@ type Store struct {
 	ranks   [numCodes][]uint32 // code → rank; nil for session
 	values  [numCodes][]string // rank → value
 	size    [NumBuckets]int    // events, duplicates included
-	events  int64
-	brings  presence // of any block
+	brings  presence           // of any block
 }
-
-// Events is the number of events appended, duplicates included.
-func (s *Store) Events() int64 { return s.events }
 
 // IDType is the type of the customers' ids.
 func (s *Store) IDType() datasets.IDType { return s.opts.IDType }
