@@ -147,3 +147,34 @@ func BenchmarkDict(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(values))*float64(b.N)/b.Elapsed().Seconds(), "values/s")
 }
+
+// An id is typed the way it is shown, and nothing else is taken for one.
+func TestParseID(t *testing.T) {
+	uuid := IDType{Kind: IDFixed, Width: 16, UUID: true}
+	for _, c := range []struct {
+		id    IDType
+		typed string
+		want  string // "" is an error
+	}{
+		{IDType{Kind: IDString}, " 7", " 7"},
+		{IDType{Kind: IDString}, "", ""},
+		{IDType{Kind: IDInt64}, "-9223372036854775808", "\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{IDType{Kind: IDInt64}, "9223372036854775808", ""},
+		{IDType{Kind: IDInt32}, "1", "\x80\x00\x00\x00\x00\x00\x00\x01"},
+		{IDType{Kind: IDInt32}, "2147483648", ""},
+		{IDType{Kind: IDInt32}, "seven", ""},
+		{IDType{Kind: IDFixed, Width: 2}, "00ff", "\x00\xff"},
+		{IDType{Kind: IDFixed, Width: 2}, "00f", ""},
+		{IDType{Kind: IDFixed, Width: 2}, "00ffff", ""},
+		{uuid, "41424344-4546-4748-494a-4b4c4d4e4f50", "ABCDEFGHIJKLMNOP"},
+		{uuid, "41424344454647484 94a4b4c4d4e4f50", ""},
+	} {
+		got, err := c.id.Parse(c.typed)
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%v %q: %q, %v; want %q", c.id, c.typed, got, err, c.want)
+		}
+		if err == nil && c.id.Format(got) != c.typed {
+			t.Errorf("%v %q is shown as %q", c.id, c.typed, c.id.Format(got))
+		}
+	}
+}

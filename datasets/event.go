@@ -1,7 +1,9 @@
 package datasets
 
 import (
+	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -125,6 +127,41 @@ func (t IDType) Format(id string) string {
 		return fmt.Sprintf("%x", id)
 	}
 	return id
+}
+
+// Parse reads an id as a person types it, the way Format renders it, into its
+// dictionary form.
+func (t IDType) Parse(s string) (string, error) {
+	switch t.Kind {
+	case IDInt32, IDInt64:
+		bits := 64
+		if t.Kind == IDInt32 {
+			bits = 32
+		}
+		v, err := strconv.ParseInt(s, 10, bits)
+		if err != nil {
+			return "", fmt.Errorf("customer ids are whole numbers of %d bits, and %q is not one", bits, s)
+		}
+		return string(AppendIntID(nil, v)), nil
+	case IDFixed:
+		digits := s
+		if t.UUID {
+			digits = strings.ReplaceAll(s, "-", "")
+		}
+		b, err := hex.DecodeString(digits)
+		if err != nil || len(b) != t.Width {
+			what := fmt.Sprintf("%d hexadecimal digits", 2*t.Width)
+			if t.UUID {
+				what = "UUIDs, as 123e4567-e89b-12d3-a456-426614174000"
+			}
+			return "", fmt.Errorf("customer ids are %s, and %q is not", what, s)
+		}
+		return string(b), nil
+	}
+	if s == "" {
+		return "", fmt.Errorf("a customer id cannot be empty")
+	}
+	return s, nil
 }
 
 // Dicts holds the dictionaries behind the coded columns of every Batch of one

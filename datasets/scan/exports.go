@@ -7,6 +7,8 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
 	"github.com/shoal-data/shoal/datasets/scan/internal/inspect"
+	"github.com/shoal-data/shoal/datasets/scan/internal/outline"
+	"github.com/shoal-data/shoal/datasets/scan/internal/sample"
 	"github.com/shoal-data/shoal/datasets/storage"
 )
 
@@ -46,6 +48,16 @@ const (
 	KindDate      = column.KindDate      // DATE
 	KindTime      = column.KindTime      // time of day
 )
+
+// A RejectedRow is what a refused row held, as text, null being "". Values are cut
+// to 256 bytes. Rows with equal content are sampled once.
+type RejectedRow = sample.Row
+
+// A SourceOutline says what reading a source takes, by its files' footers alone.
+type SourceOutline = outline.Source
+
+// A ColumnOutline says where a field is read from, and how much there is of it.
+type ColumnOutline = outline.Column
 
 // A File is one input file, as far as its footer tells.
 type File = files.File

@@ -190,6 +190,7 @@ func TestReadEqualsDuckDB(t *testing.T) {
 	var queries []query
 	got := map[string][][]string{}
 	reports := map[string]*scan.Report{}
+	skipped := 0
 	for _, c := range cases {
 		p, err := scan.NewPlan(context.Background(), storage.Local(), []scan.Source{c.source(t)})
 		if err != nil {
@@ -207,6 +208,7 @@ func TestReadEqualsDuckDB(t *testing.T) {
 		if rep.Rows != rep.RowsAccepted+rep.RowsAfter+rep.RowsRejected+rep.RowsWithheld || rep.RowsAccepted != int64(len(rows)) {
 			t.Errorf("%s: the report does not add up: %+v", c.Name, rep)
 		}
+		skipped += customersAlone(t, c.Name, p, opts, rows)
 		if c.Like != "" {
 			if diff := firstDifferences(rows, got[c.Like]); diff != "" {
 				t.Errorf("%s differs from %s:\n%s", c.Name, c.Like, diff)
@@ -233,7 +235,10 @@ func TestReadEqualsDuckDB(t *testing.T) {
 			t.Errorf("%s: the reader delivers %d events, DuckDB %d; rejects %+v\n%s", q.Name, len(g), len(w), reports[q.Name].Rejects, diff)
 		}
 	}
-	t.Logf("%d cases, %d events compared", len(queries), accepted)
+	if skipped == 0 {
+		t.Error("no row group was skipped by the statistics of its customers")
+	}
+	t.Logf("%d cases, %d events compared, %d row groups skipped", len(queries), accepted, skipped)
 }
 
 // firstDifferences lists rows that only one of two sorted lists has.

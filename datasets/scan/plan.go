@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"sort"
-	"strings"
-
-	"github.com/agnivade/levenshtein"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan/internal/bind"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/eventsql"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
@@ -48,6 +44,7 @@ type rowGroup struct {
 	rows, first int64          // number of rows, and of the rows of the file before them
 	chunks      []footer.Chunk // parallel to cols; zero for constants
 	times       column.TimeRange
+	customers   column.IDRange
 }
 
 // NewPlan resolves the globs, reads all footers and checks that every source can
@@ -123,30 +120,11 @@ func (p *Plan) open(ctx context.Context, i int) error {
 	leaf := make([]int, len(p.fields[f.source]))
 	for k, field := range p.fields[f.source] {
 		name := src.Columns[field]
-		leaf[k] = foot.Find(name)
-		var col column.Binding
-		switch at := slices.IndexFunc(keys, func(k files.PartitionKey) bool { return k.Key == name }); {
-		case leaf[k] >= 0:
-			l := &foot.Leaves[leaf[k]]
-			col.Type = column.Describe(l)
-			if l.Repeated {
-				return p.mappingError(i, name, "it is %s: an event has one %v; unnest it", col.Type.Name, field)
-			}
-			if why := col.Type.WhyUnfit(field); why != "" {
-				return p.mappingError(i, name, "it is %s: %s", col.Type.Name, why)
-			}
-			col.Path = l.Path
-			if col.Type.NullOnly {
-				col = column.Binding{Type: column.PartitionKey, Null: true}
-				leaf[k] = -1
-			}
-		case at >= 0:
-			col = column.Binding{Type: column.PartitionKey, Constant: keys[at].Value, Null: keys[at].Null}
-		case foot.IsGroup(name):
-			return p.mappingError(i, name, "it is a group; name a column in it, as %s.x", name)
-		default:
-			col = column.Binding{Type: column.PartitionKey, Null: true, Missing: true}
+		col, l, why := bind.Column(foot, keys, name, fmt.Sprintf("an event has one %v", field), func(t *column.Type) string { return t.WhyUnfit(field) })
+		if why != "" {
+			return p.mappingError(i, name, "%s", why)
 		}
+		leaf[k] = l
 		f.cols = append(f.cols, col)
 	}
 	first := int64(0)
@@ -160,8 +138,12 @@ func (p *Plan) open(ctx context.Context, i int) error {
 			if rg.chunks[k], err = foot.Chunk(g, l, file.Size); err != nil {
 				return fail(g, foot.Leaves[l].Name(), err)
 			}
-			if p.fields[f.source][k] == datasets.EventTime {
-				rg.times = column.Statistics(&foot.RowGroups[g].Columns[l].MetaData, foot.Leaves[l].MaxDef == 0)
+			meta := &foot.RowGroups[g].Columns[l].MetaData
+			switch p.fields[f.source][k] {
+			case datasets.EventTime:
+				rg.times = column.Statistics(meta, foot.Leaves[l].MaxDef == 0)
+			case datasets.CustomerID:
+				rg.customers = column.IDStatistics(meta, &f.cols[k].Type)
 			}
 		}
 		f.groups = append(f.groups, rg)
@@ -200,7 +182,7 @@ func (p *Plan) checkColumns() error {
 			switch {
 			case lacking == 0:
 			case lacking == total || required:
-				return p.missing(first, name, field)
+				return p.mappingError(first, name, "%w", bind.Missing(p.files[first].leaves, p.Files[first].Path, name, field.String()))
 			default:
 				p.Warnings = append(p.Warnings, fmt.Sprintf("source %s: column %q (%v) is missing in %d of %d files, first %s: null there",
 					src.Name, name, field, lacking, total, p.Files[first].Path))
@@ -208,44 +190,6 @@ func (p *Plan) checkColumns() error {
 		}
 	}
 	return nil
-}
-
-// missing is the error of file i, which lacks a column.
-func (p *Plan) missing(i int, name string, field datasets.Field) error {
-	names := slices.Clone(p.files[i].leaves)
-	for _, k := range files.PartitionKeys(p.Files[i].Path) {
-		names = append(names, k.Key)
-	}
-	hint := ""
-	if n := nearest(names, name); n != "" {
-		hint = fmt.Sprintf("; did you mean %q?", n)
-	}
-	sort.Strings(names)
-	more := ""
-	if len(names) > 60 {
-		more = fmt.Sprintf(" and %d more", len(names)-60)
-		names = names[:60]
-	}
-	return p.mappingError(i, name, "the file has no such column or partition key, which is mapped to %v%s (it has %s%s)",
-		field, hint, strings.Join(names, ", "), more)
-}
-
-// nearest is the name closest to what was asked for, "" when none is close.
-func nearest(names []string, want string) string {
-	best, least := "", math.MaxInt
-	for _, n := range names {
-		d := levenshtein.ComputeDistance(strings.ToLower(n), strings.ToLower(want))
-		if i := strings.LastIndexByte(n, '.'); i >= 0 && strings.EqualFold(n[i+1:], want) {
-			d = 0
-		}
-		if d < least {
-			best, least = n, d
-		}
-	}
-	if least > max(1, len(want)/3) {
-		return ""
-	}
-	return best
 }
 
 // checkIDs finds the one type that all customer ids have.

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
-	"github.com/shoal-data/shoal/datasets/scan/internal/footer"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
 	"github.com/shoal-data/shoal/datasets/scan/internal/ordered"
 )
@@ -38,7 +36,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	shared := make([]files.Shared, len(p.files))
 	total := newTally(p, opts)
 	rep := &Report{Files: len(p.Files), Rows: p.Rows, IDType: p.IDType}
-	prog := progress{call: opts.Progress, total: p.Rows}
+	prog := ordered.Progress{Call: opts.Progress, Total: p.Rows}
 	for i := range p.files {
 		for g := range p.files[i].groups {
 			rg := &p.files[i].groups[g]
@@ -47,7 +45,11 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 			case p.groupAfter(i, g, opts.Before):
 				rep.RowGroupsSkipped++
 				rep.RowsSkipped += rg.rows
-				prog.done += rg.rows
+				prog.Done += rg.rows
+			case opts.Customers != nil && rg.customers.Outside(opts.Customers.Min, opts.Customers.Max):
+				rep.RowGroupsSkipped++
+				total.others += rg.rows
+				prog.Done += rg.rows
 			default:
 				rep.RowGroupsRead++
 				shared[i].Expect()
@@ -56,7 +58,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 		}
 	}
 	total.after = rep.RowsSkipped
-	prog.add(0)
+	prog.Add(0)
 	workers := make([]*worker, opts.Workers)
 	err := ordered.Run(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
 		if workers[n] == nil {
@@ -107,40 +109,18 @@ func (p *Plan) groupAfter(file, group int, before int64) bool {
 	if col.Path != nil {
 		return f.groups[group].times.AtOrAfter(&col.Type, src.TimeUnit, before)
 	}
-	c := column.NewReader(datasets.EventTime, src.conventions())
-	c.Open(col, nil, footer.Chunk{})
-	if err := c.Next(1); err != nil {
-		return false
-	}
-	var t [1]int64
-	c.Times(t[:])
-	return t[0] > column.BadTime && t[0] >= before
-}
-
-// progress tells of rows done, one call at a time.
-type progress struct {
-	mu          sync.Mutex
-	done, total int64
-	call        func(done, total int64)
-}
-
-func (p *progress) add(n int64) {
-	if p.call == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.done += n
-	p.call(p.done, p.total)
+	t := src.constantTime(col)
+	return t > column.BadTime && t >= before
 }
 
 // A status is why a row is not delivered, 0 when it is: field and problem of a
-// refused row, or one of the two below.
+// refused row, or one of those below.
 type status uint8
 
 const (
 	rowAfter    status = 255
 	rowWithheld status = 254
+	rowOther    status = 253
 )
 
 // refused is the status of a row that a problem of field f refuses.
@@ -156,7 +136,7 @@ type worker struct {
 	dicts    *datasets.Dicts
 	opts     Options
 	emit     func(int, *datasets.Batch) error
-	progress *progress
+	progress *ordered.Progress
 	*tally
 
 	source   int // whose columns cols are; -1 at first
@@ -290,6 +270,21 @@ func (w *worker) read(ctx context.Context, h *files.Shared, file, group int) err
 	}
 	defer h.Release()
 	rg := &f.groups[group]
+	if w.opts.Customers != nil {
+		k := slices.Index(w.plan.fields[f.source], datasets.CustomerID)
+		w.column = src.Columns[datasets.CustomerID]
+		w.cols[k].Open(&f.cols[k], r, rg.chunks[k])
+		holds, err := w.cols[k].AnyMatch(ctx, rg.rows, w.opts.Customers.Match)
+		if err != nil {
+			return fail(err)
+		}
+		if !holds {
+			w.peeked++
+			w.others += rg.rows
+			w.progress.Add(rg.rows)
+			return nil
+		}
+	}
 	for k, c := range w.cols {
 		c.Open(&f.cols[k], r, rg.chunks[k])
 	}
@@ -322,7 +317,7 @@ func (w *worker) read(ctx context.Context, h *files.Shared, file, group int) err
 		}
 		row += int64(n)
 		if row-reported >= batchRows || row == rg.rows {
-			w.progress.add(row - reported)
+			w.progress.Add(row - reported)
 			reported = row
 		}
 	}
@@ -344,9 +339,12 @@ func (w *worker) applyRules(n int) {
 			st[i] = 0
 		}
 	}
+	if w.opts.Customers != nil {
+		w.dropOthers(st)
+	}
 	if c := w.field[datasets.Consent]; c != nil {
 		for i := range st {
-			if st[i] != rowAfter && !c.Consents(i) {
+			if st[i] != rowAfter && st[i] != rowOther && !c.Consents(i) {
 				st[i] = rowWithheld
 			}
 		}
@@ -399,6 +397,8 @@ func (w *worker) selectAccepted(at place, n int) {
 			w.after++
 		case rowWithheld:
 			w.withheld++
+		case rowOther:
+			w.others++
 		default:
 			p := at
 			p.row += int64(i)

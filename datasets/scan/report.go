@@ -7,15 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/xxh3"
-
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
+	"github.com/shoal-data/shoal/datasets/scan/internal/sample"
 )
 
 // A Report says what became of every row:
-// Rows = RowsAccepted + RowsRejected + RowsWithheld + RowsAfter.
+// Rows = RowsAccepted + RowsRejected + RowsWithheld + RowsAfter + RowsOthers.
 // RowsSkipped, the row groups, the pages and the first places depend on how rows
 // are laid out in files; nothing else does.
 type Report struct {
@@ -25,9 +24,11 @@ type Report struct {
 	RowsRejected int64
 	RowsWithheld int64 // for want of consent
 	RowsAfter    int64 // at or after Options.Before, those skipped included
-	RowsSkipped  int64 // of row groups not read, by their statistics
+	RowsSkipped  int64 // of these, those of row groups not read, by their statistics
+	RowsOthers   int64 // of customers that Options.Customers does not select
 
 	RowGroupsRead, RowGroupsSkipped int
+	RowGroupsPeeked                 int // of those read, of which only the customers were: none is selected
 	Pages, PagesWithoutChecksum     int // read; damage to those without goes unnoticed
 
 	Rejects []Reject      // by source, reason and column
@@ -56,16 +57,6 @@ type Place struct {
 	File     string
 	RowGroup int
 	Row      int64
-}
-
-// A RejectedRow is what a refused row held, as text, null being "". Values are cut
-// to 256 bytes. Rows with equal content are sampled once.
-type RejectedRow struct {
-	Source, Reason, Column string
-	Value                  string // at fault
-	CustomerID             string
-	EventTime              string // RFC 3339 UTC; the source's text when that is at fault
-	EventType              string
 }
 
 // A CurrencyCount is how many accepted amounts are in a currency, and where the
@@ -108,10 +99,12 @@ func (p place) compare(q place) int {
 // A tally is one worker's part of the report.
 type tally struct {
 	after, withheld, accepted int64
+	others                    int64 // rows of customers that are not selected
+	peeked                    int   // row groups that hold no selected customer
 	minTime, maxTime          int64
 	pages, unverified         int
 	rejects                   map[rejectKey]*rejected
-	sample                    [256]sample // by status
+	sample                    [256]sample.Sample // by status
 	limit                     int
 	sources                   []*sourceTally
 	types                     []int64 // of the worker's present source, by code
@@ -196,7 +189,7 @@ func (w *worker) reject(i int, s status, at place) {
 	} else {
 		row.EventTime = w.text(datasets.EventTime, i)
 	}
-	w.sample[s].add(row, w.limit)
+	w.sample[s].Add(row, w.limit)
 }
 
 func (s status) reason() string { return s.field().String() + "_" + s.problem().String() }
@@ -211,49 +204,12 @@ func (w *worker) text(f datasets.Field, i int) string {
 	return lexical.Shown(c.AppendText(nil, v, j))
 }
 
-// A sample keeps the rows of the lowest hashes: which they are depends on the set
-// of rows alone.
-type sample struct{ rows []hashedRow } // ascending
-
-type hashedRow struct {
-	hash uint64
-	row  RejectedRow
-}
-
-func (a *RejectedRow) compare(b *RejectedRow) int {
-	return cmp.Or(strings.Compare(a.Reason, b.Reason), strings.Compare(a.Source, b.Source), strings.Compare(a.Column, b.Column),
-		strings.Compare(a.Value, b.Value), strings.Compare(a.CustomerID, b.CustomerID),
-		strings.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventType, b.EventType))
-}
-
-func (a *RejectedRow) hash() uint64 {
-	var h uint64
-	for _, s := range [...]string{a.Source, a.Reason, a.Column, a.Value, a.CustomerID, a.EventTime, a.EventType} {
-		h = xxh3.HashStringSeed(s, h)
-	}
-	return h
-}
-
-func (s *sample) add(row RejectedRow, limit int) { s.insert(hashedRow{row.hash(), row}, limit) }
-
-func (s *sample) insert(r hashedRow, limit int) {
-	if len(s.rows) == limit && r.hash > s.rows[limit-1].hash {
-		return
-	}
-	at, found := slices.BinarySearchFunc(s.rows, r, func(a, b hashedRow) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), a.row.compare(&b.row))
-	})
-	if found {
-		return
-	}
-	s.rows = slices.Insert(s.rows, at, r)
-	s.rows = s.rows[:min(len(s.rows), limit)]
-}
-
 func (t *tally) merge(o *tally) {
 	t.after += o.after
 	t.withheld += o.withheld
 	t.accepted += o.accepted
+	t.others += o.others
+	t.peeked += o.peeked
 	t.pages += o.pages
 	t.unverified += o.unverified
 	t.minTime, t.maxTime = min(t.minTime, o.minTime), max(t.maxTime, o.maxTime)
@@ -268,9 +224,7 @@ func (t *tally) merge(o *tally) {
 		}
 	}
 	for i := range o.sample {
-		for _, r := range o.sample[i].rows {
-			t.sample[i].insert(r, t.limit)
-		}
+		t.sample[i].Merge(&o.sample[i], t.limit)
 	}
 	for i, s := range o.sources {
 		t.sources[i].untyped += s.untyped
@@ -297,6 +251,7 @@ func (t *tally) merge(o *tally) {
 func (t *tally) report(r *Report, p *Plan, dicts *datasets.Dicts) {
 	where := func(at place) Place { return Place{p.Files[at.file].Path, at.group, at.row} }
 	r.RowsAccepted, r.RowsWithheld, r.RowsAfter = t.accepted, t.withheld, t.after
+	r.RowsOthers, r.RowGroupsPeeked = t.others, t.peeked
 	r.Pages += t.pages
 	r.PagesWithoutChecksum += t.unverified
 	if t.accepted > 0 {
@@ -312,11 +267,9 @@ func (t *tally) report(r *Report, p *Plan, dicts *datasets.Dicts) {
 		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Reason, b.Reason))
 	})
 	for i := range t.sample {
-		for _, h := range t.sample[i].rows {
-			r.Sample = append(r.Sample, h.row)
-		}
+		r.Sample = append(r.Sample, t.sample[i].Rows()...)
 	}
-	slices.SortFunc(r.Sample, func(a, b RejectedRow) int { return a.compare(&b) })
+	slices.SortFunc(r.Sample, func(a, b RejectedRow) int { return a.Compare(&b) })
 	for code, s := range t.currencies {
 		r.Currencies = append(r.Currencies, CurrencyCount{dicts.Currency.Value(code), s.count, where(s.first)})
 	}

@@ -129,6 +129,9 @@ type Options struct {
 	// statistics are not read.
 	Before int64
 
+	// Customers narrows the read to some customers; nil is everybody.
+	Customers *CustomerFilter
+
 	MaxRejectedSample int // sampled rows kept for each reason; ≥ 0
 
 	// Progress is called now and then, never twice at once, rowsDone never falling.
@@ -150,6 +153,9 @@ func (o Options) validate() error {
 	}
 	if o.MaxRejectedSample < 0 {
 		add("MaxRejectedSample (%d) must be >= 0", o.MaxRejectedSample)
+	}
+	if o.Customers != nil && o.Customers.Match == nil {
+		add("Customers.Match must not be nil")
 	}
 	if len(faults) == 0 {
 		return nil

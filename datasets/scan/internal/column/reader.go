@@ -59,6 +59,7 @@ type Reader struct {
 	dictProblems []lexical.Problem
 	dictCodes    []uint32
 	dictConsents []bool
+	dictMatches  []bool
 
 	// For EventType: the role of every type met, by code.
 	roles  map[string]datasets.Role
@@ -143,7 +144,8 @@ func (c *Reader) dictionaryChanged() bool {
 		return false
 	}
 	c.generation = d.Generation
-	c.dictTimes, c.dictAmounts, c.dictProblems, c.dictConsents = c.dictTimes[:0], c.dictAmounts[:0], c.dictProblems[:0], c.dictConsents[:0]
+	c.dictTimes, c.dictAmounts, c.dictProblems = c.dictTimes[:0], c.dictAmounts[:0], c.dictProblems[:0]
+	c.dictConsents, c.dictMatches = c.dictConsents[:0], c.dictMatches[:0]
 	c.dictCodes = resized(c.dictCodes, d.Len)
 	clear(c.dictCodes)
 	return true

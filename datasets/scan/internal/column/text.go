@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"strconv"
 	"unicode/utf8"
@@ -87,6 +88,58 @@ func (c *Reader) Flawless() bool {
 		return false
 	}
 	return c.Field != datasets.CustomerID || c.Type.Kind != KindDecimal && !c.Type.Unsigned
+}
+
+// Matches says whether row i of a customer column has an id that match, which
+// is given its dictionary form, accepts. Ids that cannot be are nobody's.
+func (c *Reader) Matches(i int, match func(id []byte) bool) bool {
+	if c.Null(i) {
+		return false
+	}
+	v, j := c.Value(i)
+	if c.Run.Dict == nil {
+		return c.matches(v, j, match)
+	}
+	if c.dictionaryChanged() || len(c.dictMatches) != c.Run.Dict.Len {
+		c.dictMatches = resized(c.dictMatches, c.Run.Dict.Len)
+		for k := range c.dictMatches {
+			c.dictMatches[k] = c.matches(v, k, match)
+		}
+	}
+	return c.dictMatches[j]
+}
+
+// AnyMatch reads rows of a customer column up to the first that matches.
+func (c *Reader) AnyMatch(ctx context.Context, rows int64, match func(id []byte) bool) (bool, error) {
+	for row := int64(0); row < rows; {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n, err := c.Available(int(min(rows-row, SegmentRows)))
+		if err == nil {
+			err = c.Next(n)
+		}
+		if err != nil {
+			return false, err
+		}
+		for i := range n {
+			if c.Matches(i, match) {
+				return true, nil
+			}
+		}
+		row += int64(n)
+	}
+	return false, nil
+}
+
+func (c *Reader) matches(v *encoding.Values, i int, match func([]byte) bool) bool {
+	if c.problem(v, i) != lexical.OK {
+		return false
+	}
+	if c.isText() || c.Type.Kind == KindFixed {
+		return match(v.Bytes(i))
+	}
+	return match(c.key(v, i))
 }
 
 // id is an integer id.
