@@ -105,7 +105,7 @@ func carts(p Params) Family {
 			// purchase at or after one only moves forward.
 			var recent, abandoned, abandonedRecent, bought int
 			var value, valueRecent, lost, lostRecent datasets.Money
-			var wait int64
+			var wait float64 // µs: int64 overflows after 36 waits of 8,000 years
 			next := 0
 			for _, b := range baskets {
 				isRecent := h.AsOf.Today-b.day < recentDays
@@ -120,7 +120,7 @@ func carts(p Params) Family {
 				switch {
 				case next < len(purchases) && h.Time[purchases[next]] <= b.last+patience:
 					bought++
-					wait += h.Time[purchases[next]] - b.first
+					wait += float64(h.Time[purchases[next]] - b.first)
 				case b.last+patience < h.AsOf.Instant:
 					abandoned++
 					lost += b.value
@@ -153,7 +153,7 @@ func carts(p Params) Family {
 				}
 			}
 			out[10] = share(gaveUp, gaveUp+checkedOut)
-			out[11] = share(float64(wait)/6e7, float64(bought))
+			out[11] = share(wait/6e7, float64(bought))
 
 			views := h.Positions(datasets.View)
 			var orders int
@@ -168,10 +168,10 @@ func carts(p Params) Family {
 				}
 				if next > 0 && t-h.Time[views[next-1]] <= patience {
 					orders++
-					wait += t - h.Time[views[next-1]]
+					wait += float64(t - h.Time[views[next-1]])
 				}
 			}
-			out[12] = share(float64(wait)/6e7, float64(orders))
+			out[12] = share(wait/6e7, float64(orders))
 
 			const viewed, carted, paid = 1, 2, 4
 			products.reset()

@@ -28,6 +28,7 @@ type event struct {
 	product, category        int
 	channel, campaign        int
 	session                  int
+	id                       int // of the event itself; 0 stands for null
 }
 
 // channels are what events come by: those with columns of their own in more
@@ -155,6 +156,13 @@ func channelName(i int) string {
 	return channels[i]
 }
 
+func eventID(id int) string {
+	if id == 0 {
+		return ""
+	}
+	return name("e", id)
+}
+
 func name(prefix string, i int) string {
 	if i < 0 {
 		return ""
@@ -163,7 +171,7 @@ func name(prefix string, i int) string {
 }
 
 // load appends events to a log over several workers in small batches.
-func load(t *testing.T, es []event, workers int, opts timeline.Options) *timeline.Store {
+func load(t testing.TB, es []event, workers int, opts timeline.Options) *timeline.Store {
 	t.Helper()
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, workers)
@@ -189,6 +197,11 @@ func load(t *testing.T, es []event, workers int, opts timeline.Options) *timelin
 			b.Channel = append(b.Channel, code(dicts.Channel, channelName(e.channel)))
 			b.Campaign = append(b.Campaign, code(dicts.Campaign, name("m", e.campaign)))
 			b.Session = append(b.Session, code(dicts.Session, name("s", e.session)))
+			if e.id == 0 {
+				b.EventID = append(b.EventID, 0)
+			} else {
+				b.EventID = append(b.EventID, datasets.HashID([]byte(eventID(e.id))))
+			}
 		}
 		if err := log.Append(at/700%workers, &b); err != nil {
 			t.Fatal(err)
@@ -210,20 +223,24 @@ func eventsSQL(t *testing.T, es []event) []string {
 		if m == datasets.NullMoney {
 			return ""
 		}
-		return m.String()
+		sign, units := "", int64(m)
+		if units < 0 {
+			sign, units = "-", -units
+		}
+		return fmt.Sprintf("%s%d.%04d", sign, units/datasets.MoneyScale, units%datasets.MoneyScale) // exact beyond float64's 15 digits
 	}
 	for _, e := range es {
 		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), "t" + e.role.String(), money(e.amount), money(e.quantity), money(e.rating),
-			name("p", e.product), name("k", e.category), channelName(e.channel), name("m", e.campaign), name("s", e.session)})
+			name("p", e.product), name("k", e.category), channelName(e.channel), name("m", e.campaign), name("s", e.session), eventID(e.id)})
 	}
 	w.Flush()
 	if err := w.Error(); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
-	return []string{fmt.Sprintf(`CREATE TABLE events AS SELECT customer_id, make_timestamp(us) AS event_time, role, event_type, amount, quantity, rating, product_id, category, channel, campaign_id, session_id
+	return []string{fmt.Sprintf(`CREATE TABLE events AS SELECT customer_id, make_timestamp(us) AS event_time, role, event_type, amount, quantity, rating, product_id, category, channel, campaign_id, session_id, event_id
 FROM read_csv('%s', header=false, columns={'customer_id': 'VARCHAR', 'us': 'BIGINT', 'role': 'VARCHAR', 'event_type': 'VARCHAR', 'amount': 'DECIMAL(18,4)', 'quantity': 'DECIMAL(18,4)',
- 'rating': 'DECIMAL(18,4)', 'product_id': 'VARCHAR', 'category': 'VARCHAR', 'channel': 'VARCHAR', 'campaign_id': 'VARCHAR', 'session_id': 'VARCHAR'})`, path)}
+ 'rating': 'DECIMAL(18,4)', 'product_id': 'VARCHAR', 'category': 'VARCHAR', 'channel': 'VARCHAR', 'campaign_id': 'VARCHAR', 'session_id': 'VARCHAR', 'event_id': 'VARCHAR'})`, path)}
 }
 
 func zone(t *testing.T, name string) *time.Location {

@@ -133,7 +133,8 @@ func messages(Params) Family {
 				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), messageOpen, h.Time[i]})
 			}
 			slices.SortFunc(sendings, compareSendings)
-			var micros, answered int64
+			answered := 0
+			var micros float64    // int64 overflows after 36 responses of 8,000 years
 			next := len(sendings) // the open that was passed last
 			for j := len(sendings) - 1; j >= 0; j-- {
 				s := &sendings[j]
@@ -141,10 +142,10 @@ func messages(Params) Family {
 					next = j
 				} else if next < len(sendings) && sendings[next].campaign == s.campaign && sendings[next].channel == s.channel {
 					answered++
-					micros += sendings[next].time - s.time
+					micros += float64(sendings[next].time - s.time)
 				}
 			}
-			rest[0] = share(float64(micros)/3.6e9, float64(answered))
+			rest[0] = share(micros/3.6e9, float64(answered))
 		}
 	}
 	return f

@@ -45,7 +45,7 @@ func money(p Params) Family {
 	)
 	for _, w := range ws {
 		f.Columns = append(f.Columns, Column{"net_spend_" + w.suffix, "currency", "(-∞, ∞)", "never", "Purchases less refunds " + w.words + ".",
-			"coalesce(sum(amount)" + w.filter(bought) + ", 0)::DOUBLE - coalesce(sum(abs(amount))" + w.filter("role = 'return'") + ", 0)::DOUBLE"})
+			"(coalesce(sum(amount)" + w.filter(bought) + ", 0) - coalesce(sum(abs(amount))" + w.filter("role = 'return'") + ", 0))::DOUBLE"})
 	}
 	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))

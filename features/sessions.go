@@ -98,13 +98,14 @@ func sessions(p Params) Family {
 				rest[4] = 0
 				return
 			}
-			var micros, events, bounced, converted int64
+			var events, bounced, converted int64
+			var micros float64 // int64 overflows after 36 visits of 8,000 years
 			for _, v := range visits {
 				age := h.AsOf.Today - v.day
 				for k := len(ws) - 1; k >= 0 && ws[k].holds(age); k-- {
 					out[k]++
 				}
-				micros += v.last - v.first
+				micros += float64(v.last - v.first)
 				events += int64(v.events)
 				if v.events == 1 {
 					bounced++
@@ -114,7 +115,7 @@ func sessions(p Params) Family {
 				}
 			}
 			n := float64(len(visits))
-			rest[0] = float64(micros) / 6e7 / n
+			rest[0] = micros / 6e7 / n
 			rest[1] = float64(events) / n
 			rest[2] = float64(bounced) / n
 			rest[3] = float64(converted) / n

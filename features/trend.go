@@ -182,11 +182,15 @@ func trend(Params) Family {
 			out[6] = 365.0 / 90 * share(bought90, bought365)
 			out[7] = 365.0 / 90 * share(spend90.Float(), spend365.Float())
 			if today-h.Day[0] >= 30*slopeMonths-1 {
-				var spendSlope float64
+				// Twice the weights are integers, and whole units and the rest stay
+				// within int64: the sum is exact where large amounts cancel out.
+				var whole, rest int64
 				for m, s := range spent {
-					spendSlope += weight(int32(30*m)) * s.Float()
+					whole += int64(5-2*m) * int64(s/datasets.MoneyScale)
+					rest += int64(5-2*m) * int64(s%datasets.MoneyScale)
 				}
-				out[8], out[9], out[10] = engagedSlope/17.5, purchaseSlope/17.5, spendSlope/17.5
+				spendSlope := float64(whole) + float64(rest)/datasets.MoneyScale
+				out[8], out[9], out[10] = engagedSlope/17.5, purchaseSlope/17.5, spendSlope/35
 			}
 			out[11], out[12] = days.current(), float64(days.longest)
 			out[13], out[14] = weeks.current(), float64(weeks.longest)

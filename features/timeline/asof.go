@@ -129,3 +129,38 @@ func floorDay(local int64) int32 {
 // LocalDay is the calendar day of an instant (µs UTC) in zone, in days since
 // 1970-01-01, as Events.Day has it.
 func LocalDay(micros int64, zone *time.Location) int32 { return newZoneClock(zone).day(micros) }
+
+// A Reentry is a stretch of time [From, To) in µs whose local calendar says the
+// day before Date although Date has begun: the clock was set back across midnight.
+type Reentry struct {
+	From, To int64
+	Date     time.Time // midnight UTC carrying the calendar date
+}
+
+// Reentered lists, in order, a zone's re-entries before an as-of moment. Events
+// in them are on Date (see Events.Day); SQL that derives days has to say so.
+func Reentered(zone *time.Location, a AsOf) []Reentry {
+	var all []Reentry
+	for at := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).In(zone); ; {
+		_, change := at.ZoneBounds()
+		if change.IsZero() || change.UnixMicro() >= a.Instant {
+			return all
+		}
+		if !change.After(at) {
+			// Beyond the zone's table package time ends every year after 365 days:
+			// on the last day of a leap year the end is behind.
+			at = at.Add(time.Hour)
+			continue
+		}
+		_, before := change.Add(-1).Zone()
+		_, after := change.Zone()
+		reached := floorDay(change.UnixMicro() - 1 + int64(before)*1_000_000)
+		if floorDay(change.UnixMicro()+int64(after)*1_000_000) < reached {
+			all = append(all, Reentry{
+				From: change.UnixMicro(), To: int64(reached)*microsPerDay - int64(after)*1_000_000,
+				Date: time.Unix(int64(reached)*86_400, 0).UTC(),
+			})
+		}
+		at = change
+	}
+}

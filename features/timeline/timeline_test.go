@@ -328,3 +328,31 @@ func TestStoreIgnoresOrder(t *testing.T) {
 		}
 	})
 }
+
+// A re-entry is where the local date is before the day, and only there.
+func TestReentered(t *testing.T) {
+	end := NewAsOf(time.Date(9999, 12, 1, 0, 0, 0, 0, time.UTC), time.UTC)
+	for name, want := range map[string]int{"UTC": 0, "Europe/London": 0, "America/Sao_Paulo": 0, "America/St_Johns": 24, "Pacific/Apia": 0} {
+		zone := location(t, name)
+		got := Reentered(zone, end)
+		late := slices.DeleteFunc(slices.Clone(got), func(r Reentry) bool { return r.Date.Year() < 1980 })
+		if len(late) != want {
+			t.Errorf("%s re-enters a day %d times since 1980, want %d: %v", name, len(late), want, late)
+		}
+		behind := func(at int64) bool {
+			y, m, d := time.UnixMicro(at).In(zone).Date()
+			return LocalDay(at, zone) > int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()/86_400)
+		}
+		for _, r := range got {
+			if day := int32(r.Date.Unix() / 86_400); LocalDay(r.From, zone) != day || LocalDay(r.To-1, zone) != day {
+				t.Errorf("%s: %v is not on %v", name, r, day)
+			}
+			if behind(r.From-1) || !behind(r.From) || !behind(r.To-1) || behind(r.To) {
+				t.Errorf("%s: the calendar is not behind from %v to %v exactly", name, time.UnixMicro(r.From).UTC(), time.UnixMicro(r.To).UTC())
+			}
+		}
+	}
+	if got := Reentered(location(t, "America/St_Johns"), NewAsOf(time.Date(2010, 11, 6, 0, 0, 0, 0, time.UTC), location(t, "America/St_Johns"))); got[len(got)-1].Date.Year() != 2009 {
+		t.Errorf("the re-entry of 2010-11-07 is not before the end of 2010-11-06: %v", got[len(got)-1])
+	}
+}
