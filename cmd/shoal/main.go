@@ -10,6 +10,7 @@ result back to Parquet.
 	shoal check --config shoal.yaml                what the input can and cannot support
 	shoal run --config shoal.yaml --date 2025-06-30
 	shoal features                                 the catalogue of features
+	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30
 
 Exit codes: 0 done, or nothing to do; 2 usage; 65 bad data or a quality gate
 (do not retry); 75 transient (retry); 99 no input for the date; 143 terminated.
@@ -89,7 +90,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), configCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), configCommand(),
 	)
 	return root
 }

@@ -96,7 +96,7 @@ func (r *run) read(ctx context.Context, in *input) (*history, error) {
 	if err := r.checkRejected(h.report); err != nil {
 		return nil, err
 	}
-	dedupe, err := dedupeMode(r.Config)
+	dedupe, err := DedupeMode(r.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -185,9 +185,9 @@ func (r *run) checkRejected(report *scan.Report) error {
 		worst.Count, worst.Reason, worst.Column, worst.Source, worst.First.File, worst.First.Row))
 }
 
-// dedupeMode is the way the timelines recognise duplicates. Event ids are null
+// DedupeMode is the way the timelines recognise duplicates. Event ids are null
 // in sources that do not map them, so auto is safe for all sources together.
-func dedupeMode(c *config.Config) (timeline.Dedupe, error) {
+func DedupeMode(c *config.Config) (timeline.Dedupe, error) {
 	mapped := false
 	for i := range c.Sources {
 		mapped = mapped || c.Sources[i].Columns[datasets.EventID] != ""
