@@ -33,6 +33,12 @@ func closing(w io.Writer, s *nightly.Summary) {
 	if in.Withheld > 0 {
 		p("  %s rows without consent left out\n", count(in.Withheld))
 	}
+	if d := in.Identity; d != nil {
+		p("  %s rows were of an alias (%s of %s met); %s customers had several ids\n", count(d.RowsRekeyed), count(d.AliasesMet), count(d.Aliases), count(d.CustomersMerged))
+	}
+	if len(in.Converted) > 0 {
+		p("  amounts converted into %s: %s\n", in.Currency, reasons(in.Converted))
+	}
 	if in.Duplicates > 0 {
 		p("  %s duplicates removed\n", count(in.Duplicates))
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -43,11 +42,11 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 					return nightly.Usage(err)
 				}
 				if sql {
-					sources, err := cfg.ScanSources()
+					source, err := cfg.ScanInput()
 					if err != nil {
 						return nightly.Usage(err)
 					}
-					plan, err := scan.NewPlan(cmd.Context(), storage.Local(), sources)
+					plan, err := source.Plan(cmd.Context(), storage.Local())
 					if err != nil {
 						return nightly.Classify(err)
 					}

@@ -6,8 +6,10 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
+	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 	"github.com/shoal-data/shoal/datasets/scan/internal/inspect"
 	"github.com/shoal-data/shoal/datasets/scan/internal/outline"
+	"github.com/shoal-data/shoal/datasets/scan/internal/rates"
 	"github.com/shoal-data/shoal/datasets/scan/internal/sample"
 	"github.com/shoal-data/shoal/datasets/storage"
 )
@@ -48,6 +50,21 @@ const (
 	KindDate      = column.KindDate      // DATE
 	KindTime      = column.KindTime      // time of day
 )
+
+// An IdentityTable is where aliases are listed, a row an alias and whose it is.
+type IdentityTable = identity.Table
+
+// CustomerKind is the kind of ids that are customers' own.
+const CustomerKind = identity.CustomerKind
+
+// An IdentityReport is what the identity tables did to the rows.
+type IdentityReport = identity.Report
+
+// A RateSpec is where currency rates are and what they mean.
+type RateSpec = rates.Spec
+
+// A Rate is what a currency was worth from a day on, as written.
+type Rate = rates.Rate
 
 // A RejectedRow is what a refused row held, as text, null being "". Values are cut
 // to 256 bytes. Rows with equal content are sampled once.

@@ -13,7 +13,9 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
 	"github.com/shoal-data/shoal/datasets/scan/internal/footer"
+	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 	"github.com/shoal-data/shoal/datasets/scan/internal/ordered"
+	"github.com/shoal-data/shoal/datasets/scan/internal/rates"
 	"github.com/shoal-data/shoal/datasets/storage"
 )
 
@@ -25,12 +27,15 @@ type Plan struct {
 	Bytes     int64
 	RowGroups int
 	IDType    datasets.IDType // of customer ids in all sources
+	Lookups   []File          // of the tables of identity and rates; not among Files
 	Warnings  []string        // what the user may not expect, in a fixed order
 
-	fsys    storage.FS
-	sources []Source
-	fields  [][]datasets.Field // mapped fields of each source, in order
-	files   []planFile         // Files[i] is about files[i]
+	fsys     storage.FS
+	sources  []Source
+	identity *identity.Tables   // nil when there are none
+	rates    *rates.Table       // nil when amounts stay as they are
+	fields   [][]datasets.Field // mapped fields of each source, in order
+	files    []planFile         // Files[i] is about files[i]
 }
 
 type planFile struct {
@@ -50,8 +55,13 @@ type rowGroup struct {
 // NewPlan resolves the globs, reads all footers and checks that every source can
 // be read as its mapping says.
 func NewPlan(ctx context.Context, fsys storage.FS, sources []Source) (*Plan, error) {
-	p := &Plan{fsys: fsys, sources: slices.Clone(sources)}
-	if len(sources) == 0 {
+	return Input{Sources: sources}.Plan(ctx, fsys)
+}
+
+// Plan is NewPlan for sources and the tables beside them.
+func (in Input) Plan(ctx context.Context, fsys storage.FS) (*Plan, error) {
+	p := &Plan{fsys: fsys, sources: slices.Clone(in.Sources)}
+	if len(in.Sources) == 0 {
 		return nil, fault.InSource(Config, "", "there is no source")
 	}
 	names := map[string]bool{}
@@ -90,6 +100,9 @@ func NewPlan(ctx context.Context, fsys storage.FS, sources []Source) (*Plan, err
 		p.RowGroups += f.RowGroups
 	}
 	if err := p.checkColumns(); err != nil {
+		return nil, err
+	}
+	if err := p.openLookups(ctx, in); err != nil {
 		return nil, err
 	}
 	if err := p.checkIDs(); err != nil {
@@ -192,6 +205,34 @@ func (p *Plan) checkColumns() error {
 	return nil
 }
 
+// openLookups finds the files of the tables beside the sources.
+func (p *Plan) openLookups(ctx context.Context, in Input) (err error) {
+	if len(in.Identity) > 0 {
+		if p.identity, err = identity.Open(ctx, p.fsys, in.Identity); err != nil {
+			return err
+		}
+		p.Lookups = append(p.Lookups, p.identity.List()...)
+		for _, t := range p.identity.Files {
+			p.Warnings = append(p.Warnings, t.Warnings...)
+		}
+	}
+	if in.Rates != nil {
+		if p.rates, err = rates.Open(ctx, p.fsys, *in.Rates); err != nil {
+			return err
+		}
+		p.Lookups = append(p.Lookups, p.rates.List()...)
+		if t := p.rates.Files; t != nil {
+			p.Warnings = append(p.Warnings, t.Warnings...)
+		}
+	}
+	for i := range p.sources {
+		if s := &p.sources[i]; s.aliased() && p.identity == nil {
+			return fault.InSource(Config, s.Name, "its ids are of kind %q, and no identity table says whose they are", s.IDKind)
+		}
+	}
+	return nil
+}
+
 // checkIDs finds the one type that all customer ids have.
 func (p *Plan) checkIDs() error {
 	first := -1
@@ -199,20 +240,25 @@ func (p *Plan) checkIDs() error {
 		f := &p.files[i]
 		k := slices.Index(p.fields[f.source], datasets.CustomerID)
 		col := &f.cols[k]
-		if col.Path == nil && col.Null {
+		if col.Path == nil && col.Null || p.sources[f.source].aliased() {
 			continue
 		}
 		t := col.Type.IDType()
 		unified, ok := column.UnifyIDs(p.IDType, t)
 		if !ok {
 			return p.mappingError(i, p.sources[f.source].Columns[datasets.CustomerID],
-				"customer ids are %v here and %v in %s; make the types agree, or join the sources through an identity table of one type",
+				"customer ids are %v here and %v in %s; make the types agree, or list the ids of one source in an identity table and name their kind in its id_kind",
 				t, p.IDType, p.Files[first].Path)
 		}
 		if first < 0 {
 			first = i
 		}
 		p.IDType = unified
+	}
+	if p.identity != nil {
+		var err error
+		p.IDType, err = p.identity.IDType(p.IDType)
+		return err
 	}
 	if p.IDType.Kind == datasets.IDUnknown {
 		p.IDType = datasets.IDType{Kind: datasets.IDString} // every id is null; the type is moot
@@ -245,6 +291,9 @@ func (p *Plan) EventSQL() string {
 			byShape[shape] = at
 			src := &p.sources[f.source]
 			shaped := eventsql.Files{By: src.conventions(), Role: src.Role, Currency: src.Currency}
+			if src.aliased() {
+				shaped.IDKind = src.IDKind
+			}
 			for k, field := range p.fields[f.source] {
 				shaped.Columns[field] = &f.cols[k]
 			}
@@ -252,5 +301,5 @@ func (p *Plan) EventSQL() string {
 		}
 		alike[at].Paths = append(alike[at].Paths, p.Files[i].Path)
 	}
-	return eventsql.CreateTable(p.IDType, alike)
+	return eventsql.CreateTable(p.IDType, alike, eventsql.Lookups{Identity: p.identity, Rates: p.rates})
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
+	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
 	"github.com/shoal-data/shoal/datasets/scan/internal/ordered"
+	"github.com/shoal-data/shoal/datasets/scan/internal/rates"
 )
 
 // batchRows is the most rows of a Batch.
@@ -31,6 +33,11 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
+	resolver, quotes, err := p.loadLookups(ctx, dicts, opts.Workers)
+	if err != nil {
+		return nil, err
+	}
+	matches := opts.Customers.matches(p.sources, resolver)
 	type task struct{ file, group int }
 	var tasks []task
 	shared := make([]files.Shared, len(p.files))
@@ -46,7 +53,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 				rep.RowGroupsSkipped++
 				rep.RowsSkipped += rg.rows
 				prog.Done += rg.rows
-			case opts.Customers != nil && rg.customers.Outside(opts.Customers.Min, opts.Customers.Max):
+			case opts.Customers != nil && resolver == nil && rg.customers.Outside(opts.Customers.Min, opts.Customers.Max):
 				rep.RowGroupsSkipped++
 				total.others += rg.rows
 				prog.Done += rg.rows
@@ -60,9 +67,16 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	total.after = rep.RowsSkipped
 	prog.Add(0)
 	workers := make([]*worker, opts.Workers)
-	err := ordered.Run(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
+	err = ordered.Run(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
 		if workers[n] == nil {
-			workers[n] = &worker{plan: p, index: n, dicts: dicts, opts: opts, emit: emit, source: -1, progress: &prog, tally: newTally(p, opts)}
+			w := &worker{plan: p, index: n, dicts: dicts, opts: opts, emit: emit, source: -1, progress: &prog, matches: matches, tally: newTally(p, opts)}
+			if resolver != nil {
+				w.ids = resolver.NewReader()
+			}
+			if quotes != nil {
+				w.exchange = quotes.NewReader(dicts.Currency)
+			}
+			workers[n] = w
 		}
 		t := tasks[i]
 		err := ordered.Guard(func() error { return workers[n].read(ctx, &shared[t.file], t.file, t.group) })
@@ -84,8 +98,10 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range workers {
+	ids, exchanges := make([]*identity.Reader, len(workers)), make([]*rates.Reader, len(workers))
+	for i, w := range workers {
 		if w != nil {
+			ids[i], exchanges[i] = w.ids, w.exchange
 			w.tallyTypes()
 			total.merge(w.tally)
 			for i := range w.cols {
@@ -96,7 +112,37 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 		}
 	}
 	total.report(rep, p, dicts)
+	if resolver != nil {
+		rep.Identity = resolver.Report(ids)
+	}
+	if quotes != nil {
+		for _, x := range exchanges {
+			if x != nil {
+				rep.AmountsConverted += x.Converted
+			}
+		}
+		return rep, quotes.Err(exchanges, dicts.Currency, func(file int) string { return p.Files[file].Path })
+	}
 	return rep, rep.checkCurrencies(opts.Currency)
+}
+
+// loadLookups reads the tables beside the sources; what there is no table for is nil.
+func (p *Plan) loadLookups(ctx context.Context, dicts *datasets.Dicts, workers int) (resolver *identity.Resolver, quotes *rates.Rates, err error) {
+	if p.identity != nil {
+		var kinds []string
+		for i := range p.sources {
+			if s := &p.sources[i]; s.aliased() {
+				kinds = append(kinds, s.IDKind)
+			}
+		}
+		if resolver, err = p.identity.Load(ctx, p.fsys, p.IDType, kinds, dicts.Customer, workers); err != nil {
+			return nil, nil, err
+		}
+	}
+	if p.rates != nil {
+		quotes, err = p.rates.Load(ctx, p.fsys)
+	}
+	return resolver, quotes, err
 }
 
 // groupAfter says whether all rows of a row group are known, without reading
@@ -145,6 +191,11 @@ type worker struct {
 	currency uint32 // code of the source's own currency
 	column   string // column being decoded, for messages
 
+	ids      *identity.Reader // nil without identity tables
+	exchange *rates.Reader    // nil without currency rates
+	aliases  [column.SegmentRows]uint32
+	matches  []func(id []byte) bool // by source, whom to read; empty is everybody
+
 	times    [column.SegmentRows]int64
 	status   [column.SegmentRows]status
 	money    [3][column.SegmentRows]datasets.Money // amount, quantity, rating
@@ -173,6 +224,9 @@ func (w *worker) startSource(source int) error {
 		c := column.NewReader(f, src.conventions())
 		w.cols = append(w.cols, c)
 		w.field[f] = c
+	}
+	if w.ids != nil {
+		w.ids.Start(src.kind())
 	}
 	w.currency = 0
 	if src.Currency != "" {
@@ -274,7 +328,7 @@ func (w *worker) read(ctx context.Context, h *files.Shared, file, group int) err
 		k := slices.Index(w.plan.fields[f.source], datasets.CustomerID)
 		w.column = src.Columns[datasets.CustomerID]
 		w.cols[k].Open(&f.cols[k], r, rg.chunks[k])
-		holds, err := w.cols[k].AnyMatch(ctx, rg.rows, w.opts.Customers.Match)
+		holds, err := w.cols[k].AnyMatch(ctx, rg.rows, w.matches[f.source])
 		if err != nil {
 			return fail(err)
 		}
@@ -309,7 +363,7 @@ func (w *worker) read(ctx context.Context, h *files.Shared, file, group int) err
 		w.column = ""
 		w.applyRules(n)
 		w.selectAccepted(place{file, group, rg.first + row}, n)
-		w.appendSelected(place{file, group, -1})
+		w.appendSelected(place{file, group, rg.first + row})
 		if w.batch.Len() == batchRows {
 			if err := w.flush(); err != nil {
 				return err
@@ -356,6 +410,16 @@ func (w *worker) applyRules(n int) {
 				if p := c.Problem(i); p != lexical.OK {
 					st[i] = refused(datasets.CustomerID, p)
 				}
+			}
+		}
+	}
+	if w.ids != nil && w.ids.Aliases() != nil {
+		for i := range st {
+			if st[i] != 0 {
+				continue
+			}
+			if w.aliases[i] = c.Code(w.ids.Aliases(), i); !w.ids.Known(w.aliases[i]) {
+				st[i] = refused(datasets.CustomerID, lexical.UnknownAlias)
 			}
 		}
 	}
@@ -407,7 +471,8 @@ func (w *worker) selectAccepted(at place, n int) {
 	}
 }
 
-// appendSelected appends the selected rows to the batch and counts what they hold.
+// appendSelected appends the selected rows of the segment that begins at a place to
+// the batch and counts what they hold.
 func (w *worker) appendSelected(at place) {
 	if len(w.selected) == 0 {
 		return
@@ -420,7 +485,16 @@ func (w *worker) appendSelected(at place) {
 	}
 	w.accepted += int64(len(w.selected))
 	counts := w.sources[w.source]
-	b.Customer = w.field[datasets.CustomerID].AppendCodes(b.Customer, w.dicts.Customer, w.selected, 0)
+	if w.ids != nil && w.ids.Aliases() != nil {
+		for _, i := range w.selected {
+			b.Customer = append(b.Customer, w.aliases[i])
+		}
+	} else {
+		b.Customer = w.field[datasets.CustomerID].AppendCodes(b.Customer, w.dicts.Customer, w.selected, 0)
+	}
+	if w.ids != nil {
+		w.ids.Resolve(b.Customer[from:])
+	}
 	if c := w.field[datasets.EventType]; c != nil {
 		b.Type = c.AppendCodes(b.Type, w.dicts.Type, w.selected, 0)
 		for _, code := range b.Type[from:] {
@@ -488,8 +562,17 @@ func (w *worker) appendSelected(at place) {
 	for i, code := range b.Currency[from:] {
 		if code == 0 {
 			counts.nulls[datasets.Currency]++
-		} else if b.Amount != nil && b.Amount[from+i] != datasets.NullMoney {
-			w.seeCurrency(code, at)
+			continue
+		}
+		if b.Amount != nil && b.Amount[from+i] != datasets.NullMoney {
+			w.seeCurrency(code, place{at.file, at.group, -1})
+			if w.exchange != nil {
+				row := rates.Place{File: at.file, Group: at.group, Row: at.row + int64(w.selected[i])}
+				b.Amount[from+i] = w.exchange.Convert(b.Amount[from+i], code, b.Time[from+i], row)
+			}
+		}
+		if w.exchange != nil {
+			b.Currency[from+i] = w.exchange.Target()
 		}
 	}
 }

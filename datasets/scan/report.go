@@ -36,7 +36,9 @@ type Report struct {
 
 	MinTime, MaxTime int64 // of accepted events, µs; both 0 when there is none
 	IDType           datasets.IDType
-	Currencies       []CurrencyCount // of accepted amounts, most frequent first
+	Currencies       []CurrencyCount // of accepted amounts as they came, most frequent first
+	AmountsConverted int64           // by currency rates
+	Identity         *IdentityReport // nil without identity tables
 	Nulls            []NullCount     // mapped optional fields, by source and field
 	Types            []TypeCount     // by source and type
 }

@@ -16,7 +16,8 @@
 //     true, t, yes, y, 1 in any case): the row is withheld, counted apart from the
 //     rejects and never sampled.
 //  3. Its time is null or empty, unparsable, or outside the years 1 to 9999 UTC.
-//  4. Its customer is null, empty, not UTF-8, or beyond 64 bits.
+//  4. Its customer is null, empty, not UTF-8, or beyond 64 bits, or is an alias that
+//     Input.Identity does not list.
 //  5. Its amount, then quantity, then rating is unparsable, not finite or beyond
 //     ±1e12. Null and empty text are no amount, and no fault. A bad amount refuses
 //     the row rather than becoming null: a purchase of unknown value would lower
@@ -28,9 +29,15 @@
 // read in Source.TimeZone; a reading that came twice is the later instant, and one
 // that never came counts from the offset before the change. INT96 is UTC. An amount
 // is rounded to 1e-4, halves away from zero.
+//
+// The customer of an accepted row is then the end of the chain of aliases that begins
+// with its id, and its amount is in the currency of Input.Rates, converted by the latest
+// rate of the event's local day or before. Ids that lead nowhere or to several customers,
+// and amounts without a rate, are errors.
 package scan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -42,6 +49,7 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
+	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 )
 
 // A Source is a set of files of one origin and how to read events from them.
@@ -60,6 +68,17 @@ type Source struct {
 	TimeZone *time.Location // of times that carry no offset; nil is UTC
 	TimeUnit Unit           // of times that are integers, or digits in text
 	Currency string         // of amounts whose currency is not mapped, null or empty; "" is unknown
+
+	// IDKind is the kind of the ids in CustomerID; "" is that of customers' own. Ids of
+	// another kind are aliases, which Input.Identity must list.
+	IDKind string
+}
+
+// An Input is sources of events and the tables that say what stands in them.
+type Input struct {
+	Sources  []Source
+	Identity []IdentityTable // whose aliases ids are; none leaves ids as they are
+	Rates    *RateSpec       // by which amounts are converted; nil converts none
 }
 
 // validate reports every fault of a source that shows without its files.
@@ -105,9 +124,15 @@ func (s *Source) validate() error {
 	return fault.InSource(fault.Config, s.Name, "%w", errors.Join(faults...))
 }
 
+// kind is the kind of the ids.
+func (s *Source) kind() string { return cmp.Or(s.IDKind, identity.CustomerKind) }
+
+// aliased says whether the ids are aliases rather than customers' own.
+func (s *Source) aliased() bool { return s.kind() != identity.CustomerKind }
+
 // conventions are what the source says of its values.
 func (s *Source) conventions() column.Conventions {
-	return column.Conventions{TimeZone: s.TimeZone, TimeUnit: s.TimeUnit, Roles: s.Roles}
+	return column.Conventions{TimeZone: s.TimeZone, TimeUnit: s.TimeUnit, Roles: s.Roles, TextIDs: s.aliased()}
 }
 
 // sortedFields are the fields that a mapping maps, in their order.
@@ -137,7 +162,7 @@ type Options struct {
 	// Progress is called now and then, never twice at once, rowsDone never falling.
 	Progress func(rowsDone, rowsTotal int64)
 
-	Currency string // that all amounts must have; "" accepts any one currency
+	Currency string // that all amounts must have, unless Input.Rates converts them; "" accepts any one currency
 }
 
 // DefaultOptions reads everything, with a goroutine a processor.

@@ -13,23 +13,26 @@ import (
 	"time"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/jobs/config/units"
 )
 
 // Config is a whole job. Every field holds its effective value: [Default]
 // fills what a file leaves out, and no zero value stands for a default.
 type Config struct {
-	Sources       []Source       `yaml:"sources" required:"true" doc:"Where the events are. Several sources (web, till, CRM, support) feed one job; their customer ids must be of one type."`
-	Out           string         `yaml:"out" required:"true" hash:"-" doc:"Directory or bucket prefix that runs are published under. Sources must not match files in it."`
-	TimeZone      string         `yaml:"time_zone" doc:"IANA zone whose midnight begins a day, for as-of dates, day counts, hours and weekdays."`
-	Currency      string         `yaml:"currency" doc:"The one currency amounts are expected in; another one fails the run. Empty expects whichever single currency is found."`
-	Dedupe        string         `yaml:"dedupe" enum:"auto|none|exact|event_id" doc:"What counts as the same event twice: none keeps every row, exact drops rows equal in every mapped field, event_id drops later rows of an id, auto is event_id in sources that map it and none in the others."`
-	Limits        Limits         `yaml:"limits" doc:"What the run may use, and how much bad input it tolerates."`
-	Features      Features       `yaml:"features" doc:"What is measured about a customer."`
-	Segmentations []Segmentation `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
-	Targets       []Target       `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
-	Models        Models         `yaml:"models" doc:"How models are trained."`
-	Publish       Publish        `yaml:"publish" doc:"How tables are written."`
+	Sources       []Source        `yaml:"sources" required:"true" doc:"Where the events are. Several sources (web, till, CRM, support) feed one job; their customer ids must be of one type, or of kinds that identity lists."`
+	Out           string          `yaml:"out" required:"true" hash:"-" doc:"Directory or bucket prefix that runs are published under. Sources must not match files in it."`
+	TimeZone      string          `yaml:"time_zone" doc:"IANA zone whose midnight begins a day, for as-of dates, day counts, hours and weekdays."`
+	Currency      string          `yaml:"currency" doc:"The one currency of the run. Amounts in another fail it, unless currency_rates converts them. Empty expects whichever single currency is found."`
+	CurrencyRates CurrencyRates   `yaml:"currency_rates" doc:"What other currencies were worth, by day: amounts are converted into currency by the latest rate of the event's local day or before, exactly, to 1e-4, halves away from zero. An amount without a rate fails the run."`
+	Identity      []IdentityTable `yaml:"identity" doc:"Tables that say whose ids are: every event counts for the customer at the end of the chain alias → customer → …. An alias of two customers, or a chain that goes in a circle, fails the run. An empty list leaves ids as they are."`
+	Dedupe        string          `yaml:"dedupe" enum:"auto|none|exact|event_id" doc:"What counts as the same event twice: none keeps every row, exact drops rows equal in every mapped field, event_id drops later rows of an id, auto is event_id in sources that map it and none in the others."`
+	Limits        Limits          `yaml:"limits" doc:"What the run may use, and how much bad input it tolerates."`
+	Features      Features        `yaml:"features" doc:"What is measured about a customer."`
+	Segmentations []Segmentation  `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
+	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
+	Models        Models          `yaml:"models" doc:"How models are trained."`
+	Publish       Publish         `yaml:"publish" doc:"How tables are written."`
 }
 
 // Source is one set of Parquet files that share a layout.
@@ -43,6 +46,44 @@ type Source struct {
 	TimeUnit    string    `yaml:"time_unit" enum:"auto|s|ms|us|ns|yyyymmdd" doc:"What an integer event_time counts; auto tells by magnitude."`
 	Currency    string    `yaml:"currency" doc:"Currency of amounts that name none: the source has no currency column, or it is null there. Empty when a column always says it, or nothing is known."`
 	RequireDate bool      `yaml:"require_date" doc:"When the path is Hive-partitioned by date, whether the partition of the run's date must exist; if it does not, the run ends with exit code 99 (no input)."`
+	IDKind      string    `yaml:"id_kind" doc:"What kind of id customer_id holds. customer: customers' own, and one that identity does not list is a customer. Any other name: aliases that identity lists under that kind, compared as text; a row with another is refused (customer_id_unknown_alias)."`
+}
+
+// IdentityTable says whose aliases ids are.
+type IdentityTable struct {
+	Path    OneOrMany       `yaml:"path" required:"true" hash:"-" doc:"Parquet file, glob or list of them: a row an alias and its customer."`
+	Columns IdentityColumns `yaml:"columns" doc:"Where the table keeps what: columns, dotted paths or Hive partition keys. Rows without alias, customer or kind are passed over."`
+	Kind    string          `yaml:"kind" doc:"Kind of all aliases of the table, when it has no column for it. customer: customers' own ids, merged into others; any other name is for sources[].id_kind."`
+}
+
+// IdentityColumns are the columns of an IdentityTable.
+type IdentityColumns struct {
+	Alias    string `yaml:"alias" doc:"Column of the alias."`
+	Customer string `yaml:"customer" doc:"Column of the customer that it stands for, who may be an alias too. Converted to the id type of the sources where texts spell it."`
+	Kind     string `yaml:"kind" doc:"Column of the alias's kind, for a table of several kinds; empty when it has none."`
+}
+
+// CurrencyRates says what currencies were worth.
+type CurrencyRates struct {
+	Path    OneOrMany    `yaml:"path" hash:"-" doc:"Parquet file, glob or list of them: a row a rate. Empty when rates are listed here, or none are needed."`
+	Columns RateColumns  `yaml:"columns" doc:"Where the table keeps what. Rows that lack one of them are passed over."`
+	List    []ListedRate `yaml:"list" doc:"Rates written here, besides those of the table."`
+	Inverse bool         `yaml:"inverse" doc:"false: a rate is what one unit of the currency is worth in the run's currency. true: it is how many units of it one unit of the run's currency buys, as central banks publish them."`
+	MaxAge  Days         `yaml:"max_age" min:"0" max:"36500" doc:"Days that a rate is good for after its own; an older one fails the run rather than being used."`
+}
+
+// RateColumns are the columns of a table of rates.
+type RateColumns struct {
+	Date     string `yaml:"date" doc:"Column of the day from which the rate is good: a date, a timestamp, or text or a number that spells one."`
+	Currency string `yaml:"currency" doc:"Column of the currency."`
+	Rate     string `yaml:"rate" doc:"Column of the rate: a decimal, a number or text; at most 18 digits. A floating-point number is taken as its shortest decimal."`
+}
+
+// ListedRate is one rate.
+type ListedRate struct {
+	Date     Date    `yaml:"date" required:"true" doc:"Day from which the rate is good, YYYY-MM-DD."`
+	Currency string  `yaml:"currency" required:"true" doc:"The currency that the rate is of."`
+	Rate     Decimal `yaml:"rate" required:"true" doc:"The rate, of at most 18 digits, as exact as it is written."`
 }
 
 // Columns maps event fields to where a source keeps them.
@@ -129,6 +170,10 @@ func Default() *Config {
 		Sources:  []Source{},
 		TimeZone: "UTC",
 		Dedupe:   DedupeAuto,
+		CurrencyRates: CurrencyRates{
+			Path: OneOrMany{}, Columns: RateColumns{Date: "date", Currency: "currency", Rate: "rate"}, List: []ListedRate{}, MaxAge: 31,
+		},
+		Identity: []IdentityTable{},
 		Limits: Limits{
 			RejectedShare:  0.5,
 			Workers:        AutoInt{Auto: true},
@@ -170,6 +215,7 @@ func DefaultSource(i int) Source {
 		Roles:       Roles{},
 		TimeUnit:    "auto",
 		RequireDate: true,
+		IDKind:      scan.CustomerKind,
 	}
 }
 
@@ -189,6 +235,10 @@ func DefaultTarget(name, kind string) Target {
 	}
 }
 
+func (t *IdentityTable) setDefaults(i int) {
+	*t = IdentityTable{Path: OneOrMany{}, Columns: IdentityColumns{Alias: "alias", Customer: "customer"}, Kind: scan.CustomerKind}
+}
+func (r *ListedRate) setDefaults(i int)   { *r = ListedRate{} }
 func (s *Source) setDefaults(i int)       { *s = DefaultSource(i) }
 func (s *Segmentation) setDefaults(i int) { *s = DefaultSegmentation("") }
 func (t *Target) setDefaults(i int)       { *t = DefaultTarget("", "") }

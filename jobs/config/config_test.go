@@ -571,11 +571,11 @@ func TestConversions(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := mustParse(t, string(data))
-	sources, err := c.ScanSources()
+	in, err := c.ScanInput()
 	if err != nil {
 		t.Fatal(err)
 	}
-	web, till := sources[0], sources[1]
+	web, till := in.Sources[0], in.Sources[1]
 	if web.Name != "web" || len(web.Paths) != 2 || web.Columns[datasets.CustomerID] != "user.id" || web.Roles["page_view"] != datasets.View ||
 		web.TimeZone.String() != "Europe/Berlin" || web.TimeUnit != scan.UnitMilli || web.Currency != "" {
 		t.Errorf("web: %+v", web)
@@ -583,6 +583,28 @@ func TestConversions(t *testing.T) {
 	if till.Role != datasets.Purchase || till.TimeUnit != scan.UnitYYYYMMDD || till.Currency != "EUR" || till.TimeZone.String() != "Europe/Berlin" || // the job's, as it names none
 		len(till.Roles) != 0 {
 		t.Errorf("till: %+v", till)
+	}
+	if web.IDKind != scan.CustomerKind || till.IDKind != "card" {
+		t.Errorf("kinds of ids: %q, %q", web.IDKind, till.IDKind)
+	}
+	berlin, _ := time.LoadLocation("Europe/Berlin")
+	identity := []scan.IdentityTable{
+		{Paths: []string{"/lake/crm/merges.parquet"}, Alias: "old_id", Customer: "new_id", Kind: "customer"},
+		{Paths: []string{"/lake/crm/cards/*.parquet"}, Alias: "card_no", Customer: "customer_no", Kind: "card"},
+		{Paths: []string{"/lake/graph.parquet"}, Alias: "alias", Customer: "customer", KindColumn: "id_type", Kind: "customer"},
+	}
+	rates := &scan.RateSpec{
+		To: "EUR", Zone: berlin, Paths: []string{"/lake/rates/*.parquet"}, Date: "day", Currency: "ccy", Rate: "mid",
+		Listed: []scan.Rate{{Date: "2024-01-01", Currency: "CHF", Rate: "0.93"}}, Inverse: true, MaxAge: 10,
+	}
+	if diff := cmp.Diff(identity, in.Identity); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(rates, in.Rates, cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })); diff != "" {
+		t.Error(diff)
+	}
+	if in, err := mustParse(t, minimal).ScanInput(); err != nil || in.Identity != nil || in.Rates != nil {
+		t.Errorf("%+v, %v", in, err)
 	}
 	if diff := cmp.Diff(features.Params{Windows: []int{14, 56, 365}, SessionGap: time.Hour, CartHours: features.DefaultParams().CartHours}, c.FeatureParams()); diff != "" {
 		t.Error(diff)

@@ -13,6 +13,8 @@ type (
 	AutoInt  = units.AutoInt
 	AutoDays = units.AutoDays
 	Within   = units.Within
+	Date     = units.Date
+	Decimal  = units.Decimal
 )
 
 // The ways a Within bounds how long ago a customer was active.

@@ -19,8 +19,40 @@ func (c *Config) FeatureParams() features.Params {
 	return p
 }
 
-// ScanSources is the sources the way datasets/scan reads them.
-func (c *Config) ScanSources() ([]scan.Source, error) {
+// ScanInput is the sources and the tables beside them the way datasets/scan reads them.
+func (c *Config) ScanInput() (scan.Input, error) {
+	sources, err := c.scanSources()
+	if err != nil {
+		return scan.Input{}, err
+	}
+	in := scan.Input{Sources: sources}
+	for _, t := range c.Identity {
+		in.Identity = append(in.Identity, scan.IdentityTable{
+			Paths: slices.Clone(t.Path), Alias: t.Columns.Alias, Customer: t.Columns.Customer, KindColumn: t.Columns.Kind, Kind: t.Kind,
+		})
+	}
+	if r := &c.CurrencyRates; c.ConvertsCurrencies() {
+		zone, err := c.Location()
+		if err != nil {
+			return scan.Input{}, fmt.Errorf("config: time_zone (%q) %w", c.TimeZone, err)
+		}
+		in.Rates = &scan.RateSpec{
+			To: c.Currency, Zone: zone, Paths: slices.Clone(r.Path), Date: r.Columns.Date, Currency: r.Columns.Currency, Rate: r.Columns.Rate,
+			Inverse: r.Inverse, MaxAge: int(r.MaxAge),
+		}
+		for _, l := range r.List {
+			in.Rates.Listed = append(in.Rates.Listed, scan.Rate{Date: string(l.Date), Currency: l.Currency, Rate: string(l.Rate)})
+		}
+	}
+	return in, nil
+}
+
+// ConvertsCurrencies says whether there are currency rates.
+func (c *Config) ConvertsCurrencies() bool {
+	return len(c.CurrencyRates.Path) > 0 || len(c.CurrencyRates.List) > 0
+}
+
+func (c *Config) scanSources() ([]scan.Source, error) {
 	sources := make([]scan.Source, len(c.Sources))
 	for i := range c.Sources {
 		s := &c.Sources[i]
@@ -39,7 +71,7 @@ func (c *Config) ScanSources() ([]scan.Source, error) {
 		role, _ := s.ConstantRole()
 		sources[i] = scan.Source{
 			Name: s.Name, Paths: slices.Clone(s.Path), Columns: columns, Roles: s.EventRoles(), Role: role,
-			TimeZone: zone, TimeUnit: unit, Currency: s.Currency,
+			TimeZone: zone, TimeUnit: unit, Currency: s.Currency, IDKind: s.IDKind,
 		}
 	}
 	return sources, nil

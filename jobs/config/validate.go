@@ -15,6 +15,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config/internal/describe"
 	"github.com/shoal-data/shoal/jobs/config/units"
@@ -89,6 +90,8 @@ func (c *Config) faults() []Fault {
 	for i := range c.Sources {
 		c.source(k, i)
 	}
+	c.identity(k)
+	c.rates(k)
 	k.unique("sources", len(c.Sources), func(i int) string { return c.Sources[i].Name })
 	if c.Dedupe == DedupeEventID {
 		for i, s := range c.Sources {
@@ -131,20 +134,7 @@ func (c *Config) source(k *checker, i int) {
 	if len(s.Path) == 0 {
 		k.add(at+".path", "", "missing; name the file or glob that holds the events")
 	}
-	for j, p := range s.Path {
-		pat := at + ".path"
-		if len(s.Path) > 1 {
-			pat = fmt.Sprintf("%s[%d]", pat, j)
-		}
-		switch {
-		case p == "":
-			k.add(pat, "", "is empty; name the file or glob that holds the events")
-		case !doublestar.ValidatePattern(p):
-			k.add(pat, strconv.Quote(p), "is not a glob: a bracket or brace is not closed")
-		case c.Out != "" && publishedMatch(p, c.Out):
-			k.add(pat, strconv.Quote(p), "also matches what runs publish under out (%s); narrow it, or move out elsewhere", c.Out)
-		}
-	}
+	k.paths(at+".path", s.Path, "events", c.Out)
 
 	for f, col := range s.Columns {
 		if int(f) >= datasets.NumFields {
@@ -218,10 +208,90 @@ func (c *Config) source(k *checker, i int) {
 		k.zone(at+".time_zone", s.TimeZone)
 	}
 	k.currency(at+".currency", s.Currency)
-	if s.Currency != "" {
-		if c.Currency != "" && c.Currency != s.Currency {
-			k.add(at+".currency", s.Currency, "differs from currency (%s); amounts of one job must be in one currency", c.Currency)
+	if s.Currency != "" && c.Currency != "" && c.Currency != s.Currency && !c.ConvertsCurrencies() {
+		k.add(at+".currency", s.Currency, "differs from currency (%s); amounts of one job must be in one currency, or be converted by currency_rates", c.Currency)
+	}
+	k.idKind(at+".id_kind", s.IDKind)
+	if s.IDKind != scan.CustomerKind && !c.identifies(s.IDKind) {
+		k.add(at+".id_kind", strconv.Quote(s.IDKind), "is listed by no identity table: add one with this kind, or with columns.kind")
+	}
+}
+
+// identifies says whether an identity table may list aliases of a kind.
+func (c *Config) identifies(kind string) bool {
+	return slices.ContainsFunc(c.Identity, func(t IdentityTable) bool { return t.Columns.Kind != "" || t.Kind == kind })
+}
+
+func (c *Config) identity(k *checker) {
+	for i := range c.Identity {
+		t := &c.Identity[i]
+		at := fmt.Sprintf("identity[%d]", i)
+		k.paths(at+".path", t.Path, "aliases", c.Out)
+		if len(t.Path) == 0 {
+			k.add(at+".path", "", "missing; name the file or glob that holds the aliases")
 		}
+		k.column(at+".columns.alias", t.Columns.Alias)
+		k.column(at+".columns.customer", t.Columns.Customer)
+		k.idKind(at+".kind", t.Kind)
+		if t.Columns.Kind != "" && t.Kind != scan.CustomerKind {
+			k.add(at+".kind", strconv.Quote(t.Kind), "excludes columns.kind: either all aliases are of one kind, or a column says which")
+		}
+	}
+}
+
+func (c *Config) rates(k *checker) {
+	r := &c.CurrencyRates
+	k.paths("currency_rates.path", r.Path, "rates", c.Out)
+	k.column("currency_rates.columns.date", r.Columns.Date)
+	k.column("currency_rates.columns.currency", r.Columns.Currency)
+	k.column("currency_rates.columns.rate", r.Columns.Rate)
+	for i, l := range r.List {
+		at := fmt.Sprintf("currency_rates.list[%d]", i)
+		if l.Date == "" {
+			k.add(at+".date", "", "missing; give the day from which the rate is good")
+		}
+		if l.Currency == "" {
+			k.add(at+".currency", "", "missing; name the currency, such as USD")
+		}
+		k.currency(at+".currency", l.Currency)
+		if f, ok := l.Rate.Number(); !ok {
+			k.add(at+".rate", "", "missing; give the rate")
+		} else if f <= 0 {
+			k.add(at+".rate", string(l.Rate), "must be > 0")
+		}
+	}
+	if c.ConvertsCurrencies() && c.Currency == "" {
+		k.add("currency", "", "missing; currency_rates converts into it, so name it, such as EUR")
+	}
+}
+
+// paths checks globs, of which none matches what runs publish.
+func (k *checker) paths(at string, globs []string, what, out string) {
+	for j, p := range globs {
+		pat := at
+		if len(globs) > 1 {
+			pat = fmt.Sprintf("%s[%d]", at, j)
+		}
+		switch {
+		case p == "":
+			k.add(pat, "", "is empty; name the file or glob that holds the %s", what)
+		case !doublestar.ValidatePattern(p):
+			k.add(pat, strconv.Quote(p), "is not a glob: a bracket or brace is not closed")
+		case out != "" && publishedMatch(p, out):
+			k.add(pat, strconv.Quote(p), "also matches what runs publish under out (%s); narrow it, or move out elsewhere", out)
+		}
+	}
+}
+
+func (k *checker) column(at, name string) {
+	if name == "" {
+		k.add(at, "", "is empty; name the column")
+	}
+}
+
+func (k *checker) idKind(at, kind string) {
+	if kind == "" {
+		k.add(at, "", "is empty; name the kind of id, or delete the key")
 	}
 }
 

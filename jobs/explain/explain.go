@@ -163,11 +163,11 @@ func open(ctx context.Context, o Options) (*explainer, error) {
 	if x.dedupe, err = nightly.DedupeMode(o.Config); err != nil {
 		return nil, err
 	}
-	sources, err := o.Config.ScanSources()
+	source, err := o.Config.ScanInput()
 	if err != nil {
 		return nil, nightly.Usage(err)
 	}
-	if x.plan, err = scan.NewPlan(ctx, o.FS, sources); err != nil {
+	if x.plan, err = source.Plan(ctx, o.FS); err != nil {
 		return nil, nightly.Classify(err)
 	}
 	if x.id, err = x.plan.IDType.Parse(o.Customer); err != nil {

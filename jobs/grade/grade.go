@@ -180,11 +180,11 @@ func (r *Report) churn(ctx context.Context, o Options, m *publish.Manifest, t *p
 			return err
 		}
 	}
-	sources, err := cfg.ScanSources()
+	source, err := cfg.ScanInput()
 	if err != nil {
 		return err
 	}
-	plan, err := scan.NewPlan(ctx, o.FS, sources)
+	plan, err := source.Plan(ctx, o.FS)
 	if err != nil {
 		return nightly.Classify(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -31,7 +32,7 @@ type input struct {
 // open finds the files, and stops when this very run is published already or
 // could not be published anyway.
 func (r *run) open(ctx context.Context) (*input, error) {
-	sources, err := r.Config.ScanSources()
+	source, err := r.Config.ScanInput()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (r *run) open(ctx context.Context) (*input, error) {
 		return nil, err
 	}
 	err = r.step("plan", func() error {
-		in.plan, err = scan.NewPlan(ctx, r.FS, sources)
+		in.plan, err = source.Plan(ctx, r.FS)
 		return Classify(err)
 	})
 	if err != nil {
@@ -86,7 +87,7 @@ func (r *run) noop(m *publish.Manifest) {
 // fingerprint identifies the input files as they lie there, without reading them.
 func fingerprint(p *scan.Plan) string {
 	h := sha256.New()
-	for _, f := range p.Files {
+	for _, f := range append(slices.Clone(p.Files), p.Lookups...) {
 		fmt.Fprintf(h, "%q %q %d %d %s\n", f.Source, f.Path, f.Size, f.ModTime.UnixNano(), f.Footer)
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -194,13 +195,19 @@ func (r *run) manifest(in *input) (*publish.Manifest, error) {
 		ToolVersion: r.Version, AsOf: time.UnixMicro(r.asOf.Instant).UTC(),
 		InputFingerprint: in.fingerprint, ConfigHash: in.configHash, Config: in.config,
 	}
-	for _, f := range in.plan.Files {
+	for _, f := range append(slices.Clone(in.plan.Files), in.plan.Lookups...) {
 		m.Inputs = append(m.Inputs, publish.Input{Path: f.Path, Bytes: f.Size, Modified: f.ModTime, FooterHash: f.Footer})
 	}
 	i := r.summary.Input
 	m.Counters = map[string]int64{
 		"rows_read": i.RowsRead, "rows_rejected": i.RowsRejected, "rows_after": i.RowsAfter, "rows_without_consent": i.Withheld,
 		"duplicates_removed": i.Duplicates, "events": i.Events, "customers": i.Customers,
+	}
+	if d := i.Identity; d != nil {
+		m.Counters["aliases"], m.Counters["customers_merged"], m.Counters["rows_rekeyed"] = d.Aliases, d.CustomersMerged, d.RowsRekeyed
+	}
+	for _, n := range i.Converted {
+		m.Counters["amounts_converted"] += n
 	}
 	for _, w := range r.summary.Warnings {
 		m.Warnings = append(m.Warnings, publish.Warning{Code: w.Code, Message: w.Message})

@@ -165,6 +165,24 @@ func (r *run) count(report *scan.Report) {
 	if len(report.Currencies) > 0 {
 		i.Currency = report.Currencies[0].Currency
 	}
+	if r.Config.ConvertsCurrencies() {
+		i.Currency = r.Config.Currency
+		for _, c := range report.Currencies {
+			if c.Currency == i.Currency {
+				continue
+			}
+			if i.Converted == nil {
+				i.Converted = map[string]int64{}
+			}
+			i.Converted[c.Currency] = c.Count
+		}
+	}
+	if d := report.Identity; d != nil {
+		i.Identity = &Identity{d.Rows, d.Ignored, d.Aliases, d.AliasesMet, d.Merged, d.RowsRekeyed}
+		for _, doubt := range d.Doubts() {
+			r.warn(warning("identity."+doubt.Code, doubt.Message))
+		}
+	}
 }
 
 // checkRejected fails the run when more rows than allowed could not be used.

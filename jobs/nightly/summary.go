@@ -54,7 +54,19 @@ type Input struct {
 	First            string           `json:"first_event,omitempty"`
 	Last             string           `json:"last_event,omitempty"`
 	Currency         string           `json:"currency,omitempty"`
+	Converted        map[string]int64 `json:"amounts_converted,omitempty"` // by the currency they came in
+	Identity         *Identity        `json:"identity,omitempty"`
 	Roles            map[string]int64 `json:"events_by_role,omitempty"`
+}
+
+// Identity is what the identity tables did.
+type Identity struct {
+	Rows            int64 `json:"rows"`             // of the tables
+	RowsIgnored     int64 `json:"rows_ignored"`     // of these, without alias, customer or kind
+	Aliases         int64 `json:"aliases"`          // distinct, of kinds that sources use
+	AliasesMet      int64 `json:"aliases_met"`      // of these, the ids of events
+	CustomersMerged int64 `json:"customers_merged"` // customers whose events had several ids
+	RowsRekeyed     int64 `json:"rows_rekeyed"`     // events whose id stood for another
 }
 
 // SegmentSummary is one segment, for people.

@@ -60,8 +60,10 @@ type Report struct {
 	Busiest    int64            `json:"busiest_customer_events"`
 	Rejects    []RejectReport   `json:"rejects"`
 	Currencies []CurrencyReport `json:"currencies"`
-	Roles      []RoleReport     `json:"roles"`          // every role, also those without events
-	Unmapped   []TypeReport     `json:"unmapped_types"` // event types without a role, most frequent first
+	Converted  int64            `json:"amounts_converted"`  // by currency_rates
+	Identity   *IdentityReport  `json:"identity,omitempty"` // absent without identity tables
+	Roles      []RoleReport     `json:"roles"`              // every role, also those without events
+	Unmapped   []TypeReport     `json:"unmapped_types"`     // event types without a role, most frequent first
 	Targets    []TargetReport   `json:"targets"`
 	Findings   []Finding        `json:"findings"` // errors first
 }
@@ -90,6 +92,16 @@ type RejectReport struct {
 	Column string `json:"column"`
 	Count  int64  `json:"count"`
 	First  string `json:"first"` // where the first such row is
+}
+
+// IdentityReport is what the identity tables did.
+type IdentityReport struct {
+	Rows        int64 `json:"rows"`             // of the tables
+	Ignored     int64 `json:"rows_ignored"`     // of these, without alias, customer or kind
+	Aliases     int64 `json:"aliases"`          // distinct, of kinds that sources use
+	AliasesMet  int64 `json:"aliases_met"`      // of these, the ids of events
+	Merged      int64 `json:"customers_merged"` // customers whose events had several ids
+	RowsRekeyed int64 `json:"rows_rekeyed"`     // events whose id stood for another
 }
 
 // CurrencyReport counts accepted amounts in a currency.
@@ -174,7 +186,7 @@ func Check(ctx context.Context, cfg *config.Config, o CheckOptions) (Report, err
 	if err != nil {
 		return Report{}, fmt.Errorf("onboard: time_zone (%q) %w", cfg.TimeZone, err)
 	}
-	sources, err := cfg.ScanSources()
+	source, err := cfg.ScanInput()
 	if err != nil {
 		return Report{}, err
 	}
@@ -182,7 +194,7 @@ func Check(ctx context.Context, cfg *config.Config, o CheckOptions) (Report, err
 	if o.Date != nil {
 		before = timeline.NewAsOf(*o.Date, zone).Instant
 	}
-	in, err := history.Load(ctx, o.FS, sources, history.Options{Zone: zone, Workers: o.Workers, Before: before, Currency: cfg.Currency, Progress: o.Progress})
+	in, err := history.Load(ctx, o.FS, source, history.Options{Zone: zone, Workers: o.Workers, Before: before, Currency: cfg.Currency, Progress: o.Progress})
 	if err != nil {
 		return Report{}, err
 	}
@@ -225,6 +237,13 @@ func (k *check) input() {
 	}
 	for _, c := range rep.Currencies {
 		r.Currencies = append(r.Currencies, CurrencyReport{c.Currency, c.Count})
+	}
+	r.Converted = rep.AmountsConverted
+	if d := rep.Identity; d != nil {
+		r.Identity = &IdentityReport{d.Rows, d.Ignored, d.Aliases, d.AliasesMet, d.Merged, d.RowsRekeyed}
+		for _, doubt := range d.Doubts() {
+			r.find(SeverityWarning, "identity."+doubt.Code, "", "", "%s", doubt.Message)
+		}
 	}
 	if k.in.CurrencyErr != nil {
 		r.find(SeverityError, "input.currencies", "", "", "%v", k.in.CurrencyErr)

@@ -170,7 +170,7 @@ func (d *draft) read(ctx context.Context, o Options) error {
 	for i, g := range d.groups {
 		sources[i] = g.Source()
 	}
-	in, err := history.Load(ctx, o.FS, sources, history.Options{Zone: time.UTC, Workers: o.Workers, Before: history.Everything, Lean: true})
+	in, err := history.Load(ctx, o.FS, scan.Input{Sources: sources}, history.Options{Zone: time.UTC, Workers: o.Workers, Before: history.Everything, Lean: true})
 	if err != nil {
 		return err
 	}

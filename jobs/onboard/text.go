@@ -56,6 +56,15 @@ func (r *Report) String() string {
 		for _, c := range r.Currencies {
 			cell("amounts in "+c.Currency, prose.Thousands(c.Count))
 		}
+		if r.Converted > 0 {
+			cell("amounts converted", prose.Thousands(r.Converted))
+		}
+		if d := r.Identity; d != nil {
+			cell("aliases listed", prose.Thousands(d.Aliases))
+			cell("aliases met", prose.Thousands(d.AliasesMet), share(d.AliasesMet, d.Aliases))
+			cell("rows of an alias", prose.Thousands(d.RowsRekeyed), share(d.RowsRekeyed, r.Accepted))
+			cell("customers of several ids", prose.Thousands(d.Merged), share(d.Merged, r.Customers))
+		}
 	})
 	for _, s := range r.Sources {
 		line("\nSource %s: %s, %s rows", s.Name, prose.Plural(s.Files, "file"), prose.Thousands(s.Rows))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -64,6 +65,51 @@ func (d Days) Want() string               { return "a number of days such as 90d
 func (d Days) Number() (float64, bool)    { return float64(d), true }
 func (d Days) Bare() bool                 { return false }
 func (d Days) Pattern() (string, float64) { return `^[0-9]+[dwy]?$`, 0 }
+
+// Date is a calendar date, written 2024-01-31; empty is none.
+type Date string
+
+// UnmarshalText reads 2024-01-31.
+func (d *Date) UnmarshalText(b []byte) error {
+	if _, err := time.Parse(time.DateOnly, string(b)); err != nil {
+		return fmt.Errorf("%q is not a date", b)
+	}
+	*d = Date(b)
+	return nil
+}
+
+// MarshalText writes 2024-01-31.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d), nil }
+
+func (d Date) Want() string               { return "a date such as 2024-01-31" }
+func (d Date) Number() (float64, bool)    { return 0, false }
+func (d Date) Bare() bool                 { return false }
+func (d Date) Pattern() (string, float64) { return `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, math.NaN() }
+
+// Decimal is a number kept as it is written, such as 0.9137; empty is none.
+type Decimal string
+
+// UnmarshalText reads 0.9137 and 9.1e-1.
+func (d *Decimal) UnmarshalText(b []byte) error {
+	if _, err := strconv.ParseFloat(string(b), 64); err != nil || !decimalText.Match(b) {
+		return fmt.Errorf("%q is not a number", b)
+	}
+	*d = Decimal(b)
+	return nil
+}
+
+var decimalText = regexp.MustCompile(`^[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,3})?$`)
+
+// MarshalText writes the number as it was read.
+func (d Decimal) MarshalText() ([]byte, error) { return []byte(d), nil }
+
+func (d Decimal) Want() string { return "a number such as 0.9137" }
+func (d Decimal) Number() (float64, bool) {
+	f, err := strconv.ParseFloat(string(d), 64)
+	return f, err == nil
+}
+func (d Decimal) Bare() bool                 { return false }
+func (d Decimal) Pattern() (string, float64) { return decimalText.String(), math.NaN() }
 
 // Duration is a length of time in whole seconds, written 45s, 30m, 12h, 2d or
 // 1w.

@@ -24,6 +24,8 @@ func TestScalars(t *testing.T) {
 		{new(AutoInt), "auto", "auto"}, {new(AutoInt), "-3", "-3"}, {new(AutoInt), "", ""}, {new(AutoInt), "3.0", ""},
 		{new(AutoDays), "auto", "auto"}, {new(AutoDays), "2w", "14d"}, {new(AutoDays), "Auto", ""},
 		{new(Within), "ever", "ever"}, {new(Within), "auto", "auto"}, {new(Within), "3w", "21d"}, {new(Within), "never", ""},
+		{new(Date), "2024-02-29", "2024-02-29"}, {new(Date), "2023-02-29", ""}, {new(Date), "2024-2-1", ""}, {new(Date), "", ""},
+		{new(Decimal), "0.93", "0.93"}, {new(Decimal), "1e-05", "1e-05"}, {new(Decimal), ".5", ".5"}, {new(Decimal), "0x1p2", ""}, {new(Decimal), "inf", ""}, {new(Decimal), "1_0", ""}, {new(Decimal), "1e999", ""},
 	} {
 		err := tc.into.UnmarshalText([]byte(tc.in))
 		if (err == nil) != (tc.canon != "") {

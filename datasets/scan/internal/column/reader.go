@@ -33,6 +33,7 @@ type Conventions struct {
 	TimeZone *time.Location           // of times that carry no offset; nil is UTC
 	TimeUnit Unit                     // of times that are integers, or digits in text
 	Roles    map[string]datasets.Role // of event types; all others are datasets.Other
+	TextIDs  bool                     // customer ids are coded as text, whatever their type
 }
 
 // A Reader reads one field of one file after another, and is for one goroutine.
@@ -42,8 +43,9 @@ type Reader struct {
 	Type  Type       // in the present file
 	Run   *pages.Run // the rows in hand
 
-	unit Unit
-	zone *lexical.Zone
+	unit    Unit
+	zone    *lexical.Zone
+	textIDs bool
 
 	constant     bool
 	chunk        pages.Reader
@@ -77,7 +79,7 @@ func NewReader(f datasets.Field, by Conventions) *Reader {
 	if zone == nil {
 		zone = time.UTC
 	}
-	return &Reader{Field: f, unit: by.TimeUnit, zone: lexical.NewZone(zone), roles: by.Roles}
+	return &Reader{Field: f, unit: by.TimeUnit, zone: lexical.NewZone(zone), roles: by.Roles, textIDs: by.TextIDs}
 }
 
 // Open points the reader at a row group's chunk of src, which a constant has not.

@@ -136,7 +136,7 @@ func (c *Reader) matches(v *encoding.Values, i int, match func([]byte) bool) boo
 	if c.problem(v, i) != lexical.OK {
 		return false
 	}
-	if c.isText() || c.Type.Kind == KindFixed {
+	if c.isText() || c.Type.Kind == KindFixed && !c.textIDs {
 		return match(v.Bytes(i))
 	}
 	return match(c.key(v, i))
@@ -179,6 +179,20 @@ func (c *Reader) AppendCodes(out []uint32, d *datasets.Dict, sel []int32, null u
 	return out
 }
 
+// Code is the code in d of row i, which is flawless and not null.
+func (c *Reader) Code(d *datasets.Dict, i int) uint32 {
+	run := c.Run
+	if run.Dict == nil {
+		return c.code(d, &run.Values, i, 0)
+	}
+	c.dictionaryChanged()
+	at := &c.dictCodes[run.Index[i]]
+	if *at == 0 {
+		*at = c.code(d, &run.Dict.Values, int(run.Index[i]), 0)
+	}
+	return *at
+}
+
 // AppendHashes appends datasets.HashID of the rows of sel, 0 for null; every row
 // of sel is flawless or null.
 func (c *Reader) AppendHashes(out []uint64, sel []int32) []uint64 {
@@ -206,7 +220,7 @@ func (c *Reader) AppendHashes(out []uint64, sel []int32) []uint64 {
 func (c *Reader) code(d *datasets.Dict, v *encoding.Values, i int, null uint32) uint32 {
 	last := c.lastCode
 	switch {
-	case c.isText() || c.Type.Kind == KindFixed && c.Field == datasets.CustomerID:
+	case c.isText() || c.Type.Kind == KindFixed && c.Field == datasets.CustomerID && !c.textIDs:
 		b := v.Bytes(i)
 		if len(b) == 0 && c.Field == datasets.Currency {
 			return null
@@ -240,7 +254,7 @@ func (c *Reader) Role(code uint32) datasets.Role { return c.roleOf[code] }
 
 // key is the dictionary form of an id or the text of any other value.
 func (c *Reader) key(v *encoding.Values, i int) []byte {
-	if c.Field == datasets.CustomerID {
+	if c.Field == datasets.CustomerID && !c.textIDs {
 		n, _ := c.id(v, i)
 		c.scratch = datasets.AppendIntID(c.scratch[:0], n)
 	} else {

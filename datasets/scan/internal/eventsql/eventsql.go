@@ -21,17 +21,21 @@ type Files struct {
 	By       column.Conventions
 	Role     datasets.Role // of every row, when EventType is not mapped
 	Currency string        // of amounts without one; "" is unknown
+	IDKind   string        // of ids that are aliases; "" when they are customers' own
 }
 
 // CreateTable is the statement that builds the table events from the given files,
-// with customer ids of type id.
-func CreateTable(id datasets.IDType, files []Files) string {
+// with customer ids of type id, by the tables beside the sources.
+func CreateTable(id datasets.IDType, files []Files, l Lookups) string {
 	selects := make([]string, len(files))
 	for i := range files {
 		q := query{Files: &files[i], id: id}
-		selects[i] = q.selectEvents()
+		if q.IDKind != "" {
+			q.id = datasets.IDType{Kind: datasets.IDString}
+		}
+		selects[i] = l.identified(&q, q.selectEvents())
 	}
-	return "CREATE OR REPLACE TABLE events AS\n" + strings.Join(selects, "\nUNION ALL\n")
+	return "CREATE OR REPLACE TABLE events AS\n" + l.with(id) + l.converted(strings.Join(selects, "\nUNION ALL\n"))
 }
 
 // A query writes the query over some files, from expressions over columns raw_<field>.
@@ -104,17 +108,21 @@ func (q *query) selectEvents() string {
 			where = append(where, fmt.Sprintf("NOT bad_%v", t))
 		}
 	}
-	iso := ""
-	if k := q.kind(datasets.EventTime); k == column.KindString || k == column.KindBytes {
-		iso = fmt.Sprintf("SELECT *, regexp_extract(raw_event_time, %s, %s) AS iso FROM ", literal("^"+iso8601+"$"), isoParts)
-	}
 	return fmt.Sprintf(`SELECT customer_id, make_timestamp(CAST(us AS BIGINT)) AS event_time, %s AS role, event_type, amount, quantity, rating,
        currency, product_id, category, channel, campaign_id, session_id, event_id
 FROM (SELECT *, %s
       FROM (%s(SELECT %s
             FROM read_parquet([%s], hive_partitioning = false))))
 WHERE %s`,
-		q.role(), strings.Join(values, ",\n             "), iso, strings.Join(q.rawColumns(), ",\n                   "), strings.Join(paths, ", "), strings.Join(where, "\n  AND "))
+		q.role(), strings.Join(values, ",\n             "), q.iso(), strings.Join(q.rawColumns(), ",\n                   "), strings.Join(paths, ", "), strings.Join(where, "\n  AND "))
+}
+
+// iso takes texts of times apart, for time.
+func (q *query) iso() string {
+	if k := q.kind(datasets.EventTime); k != column.KindString && k != column.KindBytes {
+		return ""
+	}
+	return fmt.Sprintf("SELECT *, regexp_extract(raw_event_time, %s, %s) AS iso FROM ", literal("^"+iso8601+"$"), isoParts)
 }
 
 // customer is the id of a row, null where it is refused.
@@ -130,6 +138,9 @@ func (q *query) customer() string {
 	}
 	if t.Kind == column.KindString || t.Kind == column.KindBytes {
 		return "nullif(raw_customer_id, '')"
+	}
+	if t.Kind == column.KindFixed && !t.UUID {
+		return "lower(hex(raw_customer_id))"
 	}
 	return "CAST(raw_customer_id AS VARCHAR)"
 }

@@ -19,17 +19,18 @@ type Problem uint8
 
 // The problems, in no order of weight.
 const (
-	OK         Problem = iota
-	Null               // there is none
-	Empty              // there is text, of length 0
-	Unparsable         // the text spells no value of the type
-	OutOfRange         // the value is beyond the bounds
-	NotFinite          // the value is NaN or infinite
-	BadUTF8            // the text is not valid UTF-8
+	OK           Problem = iota
+	Null                 // there is none
+	Empty                // there is text, of length 0
+	Unparsable           // the text spells no value of the type
+	OutOfRange           // the value is beyond the bounds
+	NotFinite            // the value is NaN or infinite
+	BadUTF8              // the text is not valid UTF-8
+	UnknownAlias         // the identity tables do not list the id
 	NumProblems
 )
 
-var problemNames = [NumProblems]string{"ok", "null", "empty", "unparsable", "out_of_range", "not_finite", "invalid_utf8"}
+var problemNames = [NumProblems]string{"ok", "null", "empty", "unparsable", "out_of_range", "not_finite", "invalid_utf8", "unknown_alias"}
 
 func (p Problem) String() string {
 	if p < NumProblems {

@@ -101,7 +101,10 @@ func (w Writer) schemaOf(t reflect.Type) *jsonschema.Schema {
 	if v, ok := reflect.Zero(t).Interface().(units.Scalar); ok {
 		pattern, least := v.Pattern()
 		s := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: pattern}, variable()}}
-		if !math.IsNaN(least) {
+		switch _, decimal := v.(units.Decimal); {
+		case decimal:
+			s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "number"})
+		case !math.IsNaN(least):
 			s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "integer"})
 		}
 		return s
@@ -261,6 +264,10 @@ func nameOf(t reflect.Type) string {
 		return "`auto` or days"
 	case units.Within:
 		return "`auto`, `ever` or days"
+	case units.Date:
+		return "date"
+	case units.Decimal:
+		return "number"
 	}
 	switch t.Kind() {
 	case reflect.String:

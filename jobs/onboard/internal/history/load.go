@@ -25,7 +25,7 @@ type Input struct {
 	Zone        *time.Location // of day boundaries
 	Plan        *scan.Plan
 	Report      *scan.Report
-	CurrencyErr error // that amounts are in several currencies, which stops a run but not a report
+	CurrencyErr error // that amounts are in several currencies or lack a rate, which stops a run but not a report
 	Dicts       *datasets.Dicts
 	Log         *timeline.Log // nil when no row could be used
 }
@@ -42,9 +42,10 @@ type Options struct {
 	Progress func(done, total int64)
 }
 
-// Load reads the sources. A mixture of currencies is kept as a finding.
-func Load(ctx context.Context, fsys storage.FS, sources []scan.Source, o Options) (*Input, error) {
-	plan, err := scan.NewPlan(ctx, fsys, sources)
+// Load reads the input. A mixture of currencies, or the want of a rate to convert
+// one, is kept as a finding.
+func Load(ctx context.Context, fsys storage.FS, source scan.Input, o Options) (*Input, error) {
+	plan, err := source.Plan(ctx, fsys)
 	if err != nil {
 		return nil, err
 	}
