@@ -1,0 +1,173 @@
+package grow
+
+import (
+	"context"
+	"math/bits"
+	"slices"
+
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/gbdt/internal/bin"
+	"github.com/shoal-data/shoal/models/internal/numeric"
+)
+
+// A Table is the training rows as bins, twice: by column, to divide rows by one
+// column, and by row within blocks of columns, to add up histograms.
+type Table struct {
+	width   int // columns of the matrix
+	columns []column
+	blocks  []block
+}
+
+// A column is one that varies.
+type column struct {
+	source   int // its place in the matrix
+	mapper   *bin.Mapper
+	values   int // bins for values
+	missing  bool
+	category bool
+	monotone int
+	bins     []byte // n
+}
+
+// A block is adjacent columns, [from, to), whose bins lie together by row.
+type block struct {
+	from, to int
+	stride   int
+	bins     []byte // rows×stride
+}
+
+// Columns is how many columns vary.
+func (t *Table) Columns() int { return len(t.columns) }
+
+// Varies says which columns of the matrix do.
+func (t *Table) Varies() []bool {
+	varies := make([]bool, t.width)
+	for _, c := range t.columns {
+		varies[c.source] = true
+	}
+	return varies
+}
+
+// blockColumns is the most columns in a block: their histograms take about half of
+// a second-level cache.
+const blockColumns = 128
+
+// NewTable bins the rows of x, w being their weights or nil. A value that is NaN is missing.
+func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*Table, error) {
+	n, d := x.Rows(), x.Cols()
+	mappers := make([]*bin.Mapper, d)
+	sample := sampleRows(p, n)
+	err := numeric.Chunks(ctx, p.Workers, d, 1, func(j, _, _ int) {
+		size := n
+		if sample != nil {
+			size = len(sample)
+		}
+		values := make([]float64, size)
+		var weights []float64
+		if w != nil {
+			weights = make([]float64, size)
+		}
+		for k := range values {
+			i := k
+			if sample != nil {
+				i = int(sample[k])
+			}
+			values[k] = x.Data[i*d+j]
+			if w != nil {
+				weights[k] = w[i]
+			}
+		}
+		if slices.Contains(p.Categorical, x.Names[j]) {
+			mappers[j] = bin.Categorical(values, weights, p.MaxBins)
+		} else {
+			mappers[j] = bin.Numeric(values, weights, p.MaxBins)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if sample != nil {
+		// A value that is missing in some row outside of the sample still needs its bin.
+		seen := make([][]bool, (n+rowChunk-1)/rowChunk)
+		err = numeric.Chunks(ctx, p.Workers, n, rowChunk, func(c, lo, hi int) {
+			seen[c] = make([]bool, d)
+			for i := lo; i < hi; i++ {
+				for j, v := range x.Row(i) {
+					if v != v {
+						seen[c][j] = true
+					}
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		for j, m := range mappers {
+			for _, s := range seen {
+				m.Missing = m.Missing || s[j] || m.Categories != nil
+			}
+		}
+	}
+	t := &Table{width: d}
+	for j, m := range mappers {
+		if !m.Constant() {
+			t.columns = append(t.columns, column{
+				source: j, mapper: m, values: m.Values(), missing: m.Missing, category: m.Categories != nil,
+				monotone: p.Monotone[x.Names[j]], bins: make([]byte, n),
+			})
+		}
+	}
+	// As many blocks as there are workers to share them, unless they would get thin.
+	c := len(t.columns)
+	count := max(1, min(p.Workers, c/16), (c+blockColumns-1)/blockColumns)
+	for b := range count {
+		from, to := b*c/count, (b+1)*c/count
+		stride := (to - from + 7) &^ 7
+		t.blocks = append(t.blocks, block{from: from, to: to, stride: stride, bins: make([]byte, n*stride)})
+	}
+	err = numeric.Chunks(ctx, p.Workers, n, rowChunk, func(_, lo, hi int) {
+		for _, b := range t.blocks {
+			for k := b.from; k < b.to; k++ {
+				col := &t.columns[k]
+				col.mapper.Bins(col.bins[lo:hi], x.Data[lo*d+col.source:], d)
+				to := b.bins[lo*b.stride+k-b.from:]
+				for i, v := range col.bins[lo:hi] {
+					to[i*b.stride] = v
+				}
+			}
+		}
+	})
+	return t, err
+}
+
+// rowChunk is how many rows are binned together: few enough for their values to
+// stay in the cache while one column after the other is read from them.
+const rowChunk = 256
+
+// sampleRows is which rows the bins are cut from: one from each of BinRows
+// equal stretches, or nil for all.
+func sampleRows(p Settings, n int) []uint32 {
+	if n <= p.BinRows {
+		return nil
+	}
+	rows := make([]uint32, p.BinRows)
+	for k := range rows {
+		lo, hi := k*n/p.BinRows, (k+1)*n/p.BinRows
+		rows[k] = uint32(lo + int(Draw(p.Seed, -1, uint64(k), uint64(hi-lo))))
+	}
+	return rows
+}
+
+// Draw is a number in [0, below) that depends on seed, tree and item alone.
+func Draw(seed uint64, tree int, item, below uint64) uint64 {
+	hi, _ := bits.Mul64(hash(hash(hash(seed)+uint64(tree))+item), below)
+	return hi
+}
+
+// hash is the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
+func hash(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
