@@ -555,6 +555,7 @@ func TestLoadRefusesLoops(t *testing.T) {
 		"a loop":          func(tree *gbdt.Tree) { tree.Left[1] = 0 },
 		"a shared leaf":   func(tree *gbdt.Tree) { tree.Left[0] = tree.Right[0] },
 		"no such column":  func(tree *gbdt.Tree) { tree.Column[0] = 6 },
+		"no cover":        func(tree *gbdt.Tree) { tree.Cover[2] = 0 },
 		"no such leaf":    func(tree *gbdt.Tree) { tree.Left[len(tree.Left)-1] = -100 },
 		"a missing value": func(tree *gbdt.Tree) { tree.Value = tree.Value[1:] },
 	} {

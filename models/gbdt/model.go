@@ -94,6 +94,9 @@ func (t *Tree) check(columns int) error {
 	}
 	seen := make([]bool, 2*n+1) // leaves, then inner nodes
 	for i := range n {
+		if !(t.Cover[i] > 0) {
+			return fmt.Errorf("node %d covers a weight of %v", i, t.Cover[i])
+		}
 		if c := t.Column[i]; c < 0 || int(c) >= columns {
 			return fmt.Errorf("node %d looks at column %d of %d", i, c, columns)
 		}

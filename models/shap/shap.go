@@ -1,0 +1,273 @@
+// Package shap divides a prediction among the columns: each gets its Shapley
+// value, so that the shares and a base sum to the score (Lundberg et al., Nature
+// Machine Intelligence 2, 2020). For trees these are the path-dependent values,
+// where a column that is not known sends a row both ways, by the training
+// rows' weight on each side.
+//
+// For one leaf of value v, let z be the share of the weight that passes a column's
+// conditions on the way, and o be 1 or 0 as the row passes them or not. Summing
+// over the order in which columns become known, column i gets
+//
+//	v (oᵢ − zᵢ) ∫₀¹ Πⱼ≠ᵢ (zⱼ(1−t) + oⱼt) dt,
+//
+// because ∫ tᵏ(1−t)ᵐ dt is the weight of a subset. With d columns on the way the
+// integrand has degree d−1, so Gauss and Legendre's rule with d/2 points is exact. The
+// products of all leaves are shared along the tree, as the sums are on the way
+// back: a tree costs its size times d/2, and every term is positive, so
+// that nothing cancels.
+package shap
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/integrate/quad"
+
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/gbdt"
+	"github.com/shoal-data/shoal/models/logit"
+)
+
+// An Additive explanation: Base and a row of Contributions sum to the row's score.
+type Additive interface {
+	Base() float64
+	// Contributions is an n×d matrix, one row a row of x.
+	Contributions(x models.Matrix) (models.Matrix, error)
+}
+
+var (
+	_ Additive = (*Trees)(nil)
+	_ Additive = (*logit.Model)(nil)
+)
+
+// Trees explains a model of boosted trees. It is read-only: its methods may be
+// called from any number of goroutines.
+type Trees struct {
+	model *gbdt.Model
+	base  float64
+	trees []tree
+	// The most edges and points that any tree needs.
+	edges, values int
+}
+
+// A tree is an ensemble's tree made ready. Edges are numbered 2i for the left
+// and 2i+1 for the right child of inner node i.
+type tree struct {
+	*gbdt.Tree
+	points int
+	above  []int32 // by inner node: the edge that leads to it, -1 for the root
+	// same is the nearest edge above, by inner node, that also left a node of
+	// its column, -1 where there is none.
+	same []int32
+	// By edge, then by case, then by point; see cases. factor is what a leaf's
+	// product is multiplied by along the edge; share is what the column gets of the sum
+	// of the products beyond it, less what it got for the same edge above.
+	factor, share []float64
+}
+
+// The cases of an edge: whether the row passes the conditions of its column so
+// far, and passed those before.
+const (
+	passes   = iota // it passes all
+	fails           // it fails at this edge
+	failed          // it failed before
+	allCases        // how many there are
+)
+
+// ForTrees makes m's trees ready.
+func ForTrees(m *gbdt.Model) *Trees {
+	e := &Trees{model: m, base: m.Base}
+	for k := range m.Trees {
+		t := prepare(&m.Trees[k])
+		e.base += t.mean()
+		e.trees = append(e.trees, t)
+		e.edges = max(e.edges, 2*len(t.Column))
+		e.values = max(e.values, 2*len(t.Column)*t.points)
+	}
+	return e
+}
+
+// mean is the average value of the training rows.
+func (t *tree) mean() float64 {
+	if len(t.Value) == 1 {
+		return t.Value[0]
+	}
+	var sum, weight float64
+	for l, v := range t.Value {
+		sum += v * t.LeafCover[l]
+		weight += t.LeafCover[l]
+	}
+	return sum / weight
+}
+
+func (t *tree) cover(child int32) float64 {
+	if child < 0 {
+		return t.LeafCover[^child]
+	}
+	return t.Cover[child]
+}
+
+func prepare(source *gbdt.Tree) tree {
+	n := len(source.Column)
+	t := tree{Tree: source, above: make([]int32, n), same: make([]int32, n)}
+	if n == 0 {
+		return t
+	}
+	share := make([]float64, 2*n) // z of the edge's column so far
+	columns := make([]int, n)     // different ones above and at each inner node
+	t.above[0] = -1
+	most := 0
+	for i := range n { // parents come before children
+		t.same[i] = -1
+		columns[i] = 1
+		if up := t.above[i]; up >= 0 {
+			columns[i] = columns[up/2] + 1
+		}
+		for e := t.above[i]; e >= 0; e = t.above[e/2] {
+			if t.Column[e/2] == t.Column[i] {
+				t.same[i] = e
+				columns[i]--
+				break
+			}
+		}
+		most = max(most, columns[i])
+		for side, child := range [2]int32{t.Left[i], t.Right[i]} {
+			e := 2*i + side
+			share[e] = t.cover(child) / t.Cover[i]
+			if s := t.same[i]; s >= 0 {
+				share[e] *= share[s]
+			}
+			if child >= 0 {
+				t.above[child] = int32(e)
+			}
+		}
+	}
+	t.points = (most + 1) / 2
+	at, weight := make([]float64, t.points), make([]float64, t.points)
+	quad.Legendre{}.FixedLocations(at, weight, 0, 1)
+	t.factor = make([]float64, 2*n*allCases*t.points)
+	t.share = make([]float64, len(t.factor))
+	for e := range 2 * n {
+		z, before := share[e], 1.0
+		s := t.same[e/2]
+		if s >= 0 {
+			before = share[s]
+		}
+		for c := range allCases {
+			var o, oBefore float64
+			if c == passes {
+				o = 1
+			}
+			if c != failed {
+				oBefore = 1
+			}
+			for k, x := range at {
+				i := (e*allCases+c)*t.points + k
+				f := z*(1-x) + o*x
+				t.factor[i], t.share[i] = f, (o-z)/f*weight[k]
+				if s >= 0 {
+					g := before*(1-x) + oBefore*x
+					t.factor[i] /= g
+					t.share[i] -= (oBefore - before) / g * weight[k]
+				}
+			}
+		}
+	}
+	return t
+}
+
+// Base is the average score of the training rows.
+func (e *Trees) Base() float64 { return e.base }
+
+// Contributions is an n×d matrix of shares of each row's score; the columns of x
+// must be the model's.
+func (e *Trees) Contributions(x models.Matrix) (models.Matrix, error) {
+	if err := e.model.Accepts(x); err != nil {
+		return models.Matrix{}, err
+	}
+	c := models.NewMatrix(e.model.Names, x.Rows())
+	product, sum := make([]float64, e.values), make([]float64, e.values)
+	which := make([]uint8, e.edges)
+	for i := range x.Rows() {
+		for k := range e.trees {
+			if t := &e.trees[k]; len(t.Column) > 0 {
+				t.explain(c.Row(i), x.Row(i), product, sum, which)
+			}
+		}
+	}
+	return c, nil
+}
+
+// explain adds the columns' shares of row's value to dst. product, sum and which
+// are room for the edges' products, sums and cases.
+func (t *tree) explain(dst, row, product, sum []float64, which []uint8) {
+	q := t.points
+	for i, column := range t.Column {
+		taken := 1
+		if t.GoesLeft(i, row[column]) {
+			taken = 0
+		}
+		lost := false
+		if s := t.same[i]; s >= 0 {
+			lost = which[s] != passes
+		}
+		for side, child := range [2]int32{t.Left[i], t.Right[i]} {
+			e := 2*i + side
+			c := passes
+			switch {
+			case lost:
+				c = failed
+			case side != taken:
+				c = fails
+			}
+			which[e] = uint8(c)
+			factor := t.factor[(e*allCases+c)*q:][:q]
+			to := product[e*q:][:q]
+			if up := t.above[i]; up >= 0 {
+				from := product[int(up)*q:][:q]
+				for k, f := range factor {
+					to[k] = from[k] * f
+				}
+			} else {
+				copy(to, factor)
+			}
+			if child < 0 {
+				v := t.Value[^child]
+				leaf := sum[e*q:][:q]
+				for k, p := range to {
+					leaf[k] = p * v
+				}
+			}
+		}
+	}
+	for i := len(t.Column) - 1; i >= 0; i-- {
+		left, right := sum[2*i*q:][:q], sum[(2*i+1)*q:][:q]
+		a := t.share[(2*i*allCases+int(which[2*i]))*q:][:q]
+		b := t.share[((2*i+1)*allCases+int(which[2*i+1]))*q:][:q]
+		var total float64
+		for k := range left {
+			total += left[k]*a[k] + right[k]*b[k]
+		}
+		dst[t.Column[i]] += total
+		if up := t.above[i]; up >= 0 {
+			to := sum[int(up)*q:][:q]
+			for k := range to {
+				to[k] = left[k] + right[k]
+			}
+		}
+	}
+}
+
+// Top is the k columns that contribute most to a row either way, or fewer when
+// the rest contribute nothing: the largest first, and of equal ones the first.
+func Top(row []float64, k int) []int {
+	var columns []int
+	for j, v := range row {
+		if v != 0 {
+			columns = append(columns, j)
+		}
+	}
+	slices.SortStableFunc(columns, func(a, b int) int { return cmp.Compare(math.Abs(row[b]), math.Abs(row[a])) })
+	return columns[:min(k, len(columns))]
+}
