@@ -8,6 +8,7 @@ result back to Parquet.
 	shoal generate --out sample                    make a synthetic history to try it on
 	shoal init 'events/*.parquet' > shoal.yaml     write a configuration from unseen files
 	shoal check --config shoal.yaml                what the input can and cannot support
+	shoal run --config shoal.yaml --date 2025-06-30 --plan    what the night would do
 	shoal run --config shoal.yaml --date 2025-06-30
 	shoal features                                 the catalogue of features
 	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30

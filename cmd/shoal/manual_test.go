@@ -100,6 +100,11 @@ func TestExamplesInHelpWork(t *testing.T) {
 		!strings.HasPrefix(script.String(), "CREATE OR REPLACE TABLE events AS") || !strings.Contains(script.String(), "AS net_spend_lifetime") {
 		t.Errorf("features --sql --config: exit %d\n%.500s", code, &script)
 	}
+	// A plan of the run that the example made: there is nothing to do.
+	var plan bytes.Buffer
+	if code := run(t.Context(), append(words(strings.TrimPrefix(examples["run"], "shoal ")), "--plan"), &plan, &plan); code != 0 || !strings.HasPrefix(plan.String(), "Nothing to do: run ") {
+		t.Errorf("run --plan: exit %d\n%s", code, &plan)
+	}
 	// What init wrote runs unedited.
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"run", "--date", "2025-03-31"}, &stdout, &stderr); code != 0 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-data/shoal/datasets/storage"
@@ -17,7 +18,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var path, date, out, logs, summaryFile, workers, memory string
+	var path, date, out, logs, summaryFile, workers, memory, plan string
 	var force bool
 	c := &cobra.Command{
 		Use:   "run --config shoal.yaml --date YYYY-MM-DD",
@@ -27,11 +28,31 @@ publish the result.
 
 The date is the day the data are complete for: events of that day count, later
 ones do not exist for the run. The same inputs, configuration and version make
-the same run: a repeat does nothing and succeeds.`,
+the same run: a repeat does nothing and succeeds.
+
+With --plan nothing is run. It prints what a run would read and skip and why, at
+which dates customers would be described, what would be computed and published,
+and the memory that takes, from the configuration and the files' footers alone;
+it fails, with the same code, where a run would fail before reading.`,
 		Example: "  shoal run --config sample/shoal.yaml --date 2025-03-31",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if cmd.Flags().Changed("plan") {
+				if summaryFile != "" {
+					return nightly.Usage(errors.New("--summary-file is about a run, and --plan makes none: use --plan=json"))
+				}
+				cfg, err := loadConfig(path, out, workers, memory)
+				if date == "" {
+					err = errDate(err)
+				}
+				if err != nil {
+					return err
+				}
+				return printPlan(cmd.Context(), stdout, plan, nightly.Options{
+					Config: cfg, Date: date, FS: storage.Local(), Version: version(), Force: force, Log: zerolog.Nop(), Now: time.Now,
+				})
+			}
 			d, err := newDisplay(stderr, logs)
 			if err != nil {
 				return nightly.Usage(err)
@@ -39,7 +60,7 @@ the same run: a repeat does nothing and succeeds.`,
 			var s *nightly.Summary
 			cfg, err := loadConfig(path, out, workers, memory)
 			if date == "" {
-				err = nightly.Usage(errors.Join(errors.New("--date is required: the day the data are complete for, YYYY-MM-DD"), err))
+				err = errDate(err)
 			}
 			if err != nil {
 				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: out, Version: version()}
@@ -72,9 +93,16 @@ the same run: a repeat does nothing and succeeds.`,
 	c.Flags().StringVar(&workers, "workers", "", "parallel workers, `n` or auto, instead of limits.workers")
 	c.Flags().StringVar(&memory, "memory", "", "memory budget, a `size` or share, instead of limits.memory")
 	c.Flags().BoolVar(&force, "force", false, "publish a new run even when the same one is published")
+	c.Flags().StringVar(&plan, "plan", "", "only say what the run would do, as `text` or json")
+	c.Flags().Lookup("plan").NoOptDefVal = planText
 	c.Flags().StringVar(&logs, "log", logAuto, "auto, human or json")
 	c.Flags().StringVar(&summaryFile, "summary-file", "", "also write the JSON summary to this `file`, on failure too")
 	return c
+}
+
+// errDate is the fault of a missing date, beside others.
+func errDate(others error) error {
+	return nightly.Usage(errors.Join(errors.New("--date is required: the day the data are complete for, YYYY-MM-DD"), others))
 }
 
 func loadConfig(path, out, workers, memory string) (*config.Config, error) {

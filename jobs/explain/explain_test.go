@@ -493,3 +493,73 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 		t.Errorf("a damaged file explains b: %v", err)
 	}
 }
+
+// Rows of an alias are the customer's that the identity table says, and amounts
+// are converted, as in the run.
+func TestExplanationFollowsIdentity(t *testing.T) {
+	dir := t.TempDir()
+	name := func(s string) *string { return &s }
+	write := func(file string, rows any) {
+		t.Helper()
+		var err error
+		switch rows := rows.(type) {
+		case []row:
+			err = parquet.WriteFile(filepath.Join(dir, file), rows)
+		case []link:
+			err = parquet.WriteFile(filepath.Join(dir, file), rows)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("till.parquet", shop())
+	write("web.parquet", []row{
+		{name("ann@example.org"), at("2024-03-10", 8), "order", "11", "app"},
+		{name("o@example.org"), at("2024-03-11", 8), "order", "12", "app"},
+		{name("ghost@example.org"), at("2024-03-11", 8), "order", "13", "app"},
+	})
+	write("identity.parquet", []link{{"ann@example.org", "ann"}, {"o@example.org", "o'neil"}})
+	c, err := config.Parse("test", []byte(fmt.Sprintf(`
+sources:
+  - path: %[1]s/till.parquet
+    columns: {customer_id: customer, event_time: time, event_type: type, amount: amount, channel: channel}
+    roles: {purchase: [order], view: [view], return: [back], message_sent: [mail]}
+    currency: EUR
+  - path: %[1]s/web.parquet
+    id_kind: email
+    columns: {customer_id: customer, event_time: time, event_type: type, amount: amount, channel: channel}
+    roles: {purchase: [order]}
+    currency: USD
+identity:
+  - {path: %[1]s/identity.parquet, kind: email}
+currency: EUR
+currency_rates: {list: [{currency: USD, date: 2024-03-01, rate: 0.5}]}
+out: out
+`, dir)), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := publishedFeatures(t, c, shopDate)
+	for _, id := range []string{"ann", "o'neil", "crowd-003"} {
+		r := mustExplain(t, options(c, id, shopDate))
+		for _, f := range r.Families {
+			for _, v := range f.Columns {
+				want := rows[id][v.Name]
+				if v.Value == nil != math.IsNaN(want) || v.Value != nil && *v.Value != want {
+					t.Errorf("%s: %s is %v, published is %v", id, v.Name, v.Value, want)
+				}
+			}
+		}
+	}
+	o := options(c, "ann", shopDate)
+	o.Column = "spend_lifetime"
+	if r := mustExplain(t, o); *r.Families[0].Columns[0].Value != 63.25 || len(r.Events) != 8 { // 57.75 and half of 11
+		t.Errorf("spend %v of %d events", *r.Families[0].Columns[0].Value, len(r.Events))
+	}
+}
+
+// A link is a row of an identity table.
+type link struct {
+	Alias    string `parquet:"alias"`
+	Customer string `parquet:"customer"`
+}

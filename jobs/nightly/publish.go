@@ -32,6 +32,22 @@ type input struct {
 // open finds the files, and stops when this very run is published already or
 // could not be published anyway.
 func (r *run) open(ctx context.Context) (*input, error) {
+	in, err := r.find(ctx)
+	if err != nil || r.summary.Status == StatusNoop {
+		return in, err
+	}
+	if err := publish.Probe(ctx, r.FS, r.Config.Out); err != nil {
+		return nil, storageFault(err)
+	}
+	for _, w := range in.plan.Warnings {
+		r.warn(warning("input.plan", w))
+	}
+	return in, nil
+}
+
+// find finds the files, and notes when this very run is published already. It
+// writes nothing.
+func (r *run) find(ctx context.Context) (*input, error) {
 	source, err := r.Config.ScanInput()
 	if err != nil {
 		return nil, err
@@ -62,12 +78,6 @@ func (r *run) open(ctx context.Context) (*input, error) {
 			r.noop(m)
 			return in, nil
 		}
-	}
-	if err := publish.Probe(ctx, r.FS, r.Config.Out); err != nil {
-		return nil, storageFault(err)
-	}
-	for _, w := range in.plan.Warnings {
-		r.warn(warning("input.plan", w))
 	}
 	return in, nil
 }

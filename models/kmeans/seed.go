@@ -9,8 +9,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 )
 
 // random draws from PCG-DXSM, whose outputs for a seed are fixed by its
@@ -36,39 +34,25 @@ func (r random) below(n int) int {
 
 // bestStart runs the restarts and returns the one of lowest inertia, the first
 // of equals, with the inertia of each. They run on a sample of SeedSample rows
-// when there are more, or on distinct rows when the sample has fewer than K.
-func bestStart(ctx context.Context, p Params, all *blocks.Rows) (*run, []float64, error) {
+// when there are more, unless the sample has fewer than K distinct ones.
+func bestStart(ctx context.Context, p Params, all rows) (*run, []float64, error) {
 	on := all
-	if all.N > p.SeedSample || all.X64 == nil {
-		sample, err := all.Sample(ctx, min(all.N, p.SeedSample), newRandom(p.Seed, streamSample).below)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := sample.Prepare(ctx, p.Workers); err != nil {
-			return nil, nil, err
-		}
-		on = sample
+	if all.n > p.SeedSample {
+		on = sampleRows(all, p.SeedSample, newRandom(p.Seed, streamSample))
 	}
 	runs, inertia, err := restarts(ctx, p, on)
 	if err != nil {
 		return nil, nil, err
 	}
+	if runs == nil && on.n < all.n {
+		if runs, inertia, err = restarts(ctx, p, all); err != nil {
+			return nil, nil, err
+		}
+		on = all
+	}
 	if runs == nil {
-		if on, err = all.Distinct(ctx, p.SeedSample); err != nil {
-			return nil, nil, err
-		}
-		if on.N < p.K {
-			return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the %d distinct rows; lower K", p.K, on.N)
-		}
-		if err := on.Prepare(ctx, p.Workers); err != nil {
-			return nil, nil, err
-		}
-		if runs, inertia, err = restarts(ctx, p, on); err != nil {
-			return nil, nil, err
-		}
-		if runs == nil { // rows differ, but by less than their squares can show
-			return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the number of rows at a distance from one another; lower K", p.K)
-		}
+		_, distinct := plusPlus(on, p.K, newRandom(p.Seed, streamRestart))
+		return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the %d distinct rows; lower K", p.K, distinct)
 	}
 	best := 0
 	for i, v := range inertia {
@@ -81,7 +65,7 @@ func bestStart(ctx context.Context, p Params, all *blocks.Rows) (*run, []float64
 
 // restarts runs every restart to its end. It returns nil runs when there are
 // fewer than K distinct rows.
-func restarts(ctx context.Context, p Params, on *blocks.Rows) ([]*run, []float64, error) {
+func restarts(ctx context.Context, p Params, on rows) ([]*run, []float64, error) {
 	runs, inertia := make([]*run, p.Restarts), make([]float64, p.Restarts)
 	few := make([]bool, p.Restarts)
 	// One worker a restart; what is left over works inside each.
@@ -102,12 +86,12 @@ func restarts(ctx context.Context, p Params, on *blocks.Rows) ([]*run, []float64
 			if err := r.iterate(ctx); err != nil {
 				return err
 			}
-			var err error
-			if inertia[i], err = r.measure(ctx); err != nil {
+			if err := r.measure(ctx); err != nil {
 				return err
 			}
+			inertia[i] = r.inertia()
 			// Keep the centres, let go of what is as large as the rows.
-			r.labels, r.gap, r.hands = nil, nil, nil
+			r.labels, r.gap, r.sums, r.mass, r.sqdist = nil, nil, nil, nil, nil
 			runs[i] = r
 			return nil
 		})
@@ -121,31 +105,41 @@ func restarts(ctx context.Context, p Params, on *blocks.Rows) ([]*run, []float64
 	return runs, inertia, nil
 }
 
+// sampleRows draws m of the rows without replacement, keeping their order
+// (Vitter, CACM 27, 1984, algorithm S: select with probability still needed
+// over still left).
+func sampleRows(all rows, m int, rnd random) rows {
+	s := rows{n: m, d: all.d, x: make([]float64, 0, m*all.d)}
+	for i := range all.n {
+		if rnd.below(all.n-i) >= m-len(s.x)/all.d {
+			continue
+		}
+		s.x = append(s.x, all.row(i)...)
+		if all.w != nil {
+			s.w = append(s.w, all.w[i])
+		}
+	}
+	return s
+}
+
 // plusPlus chooses k rows as centres by greedy k-means++ (Arthur and
 // Vassilvitskii, SODA 2007, §2.2 and its closing remark on trying several
 // candidates): each next centre is, of 2+⌊ln k⌋ rows drawn with probability
 // proportional to weight times squared distance to the nearest centre so far,
 // the one that leaves the least total. distinct < k says that only so many
 // distinct rows exist; then centres is incomplete.
-func plusPlus(on *blocks.Rows, k int, rnd random) (centres []float64, distinct int) {
-	row := func(i int) []float64 { return on.X64[i*on.D : (i+1)*on.D : (i+1)*on.D] }
-	weight := func(i int) float64 {
-		if on.W == nil {
-			return 1
-		}
-		return on.W[i]
-	}
+func plusPlus(on rows, k int, rnd random) (centres []float64, distinct int) {
 	candidates := 2 + int(math.Log(float64(k)))
-	potential := make([]float64, on.N) // weight · squared distance to the nearest centre
+	potential := make([]float64, on.n) // weight · squared distance to the nearest centre
 	for i := range potential {
-		potential[i] = weight(i)
+		potential[i] = on.weight(i)
 	}
 	first := draw(potential, sumOf(potential), rnd)
-	centres = slices.Clone(row(first))
+	centres = slices.Clone(on.row(first))
 	for i := range potential {
-		potential[i] = weight(i) * distance2(row(i), centres)
+		potential[i] = on.weight(i) * distance2(on.row(i), centres)
 	}
-	best, trial := make([]float64, on.N), make([]float64, on.N)
+	best, trial := make([]float64, on.n), make([]float64, on.n)
 	for distinct = 1; distinct < k; distinct++ {
 		total := sumOf(potential)
 		if total == 0 {
@@ -153,19 +147,19 @@ func plusPlus(on *blocks.Rows, k int, rnd random) (centres []float64, distinct i
 		}
 		bestTotal, bestRow := math.Inf(1), 0
 		for range candidates {
-			drawn := draw(potential, total, rnd)
+			row := draw(potential, total, rnd)
 			var sum float64
-			at := row(drawn)
+			at := on.row(row)
 			for i := range trial {
-				trial[i] = min(potential[i], weight(i)*distance2(row(i), at))
+				trial[i] = min(potential[i], on.weight(i)*distance2(on.row(i), at))
 				sum += trial[i]
 			}
 			if sum < bestTotal {
-				bestTotal, bestRow = sum, drawn
+				bestTotal, bestRow = sum, row
 				best, trial = trial, best
 			}
 		}
-		centres = append(centres, row(bestRow)...)
+		centres = append(centres, on.row(bestRow)...)
 		potential, best = best, potential
 	}
 	return centres, distinct

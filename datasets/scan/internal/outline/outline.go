@@ -13,7 +13,7 @@ type Source struct {
 	Rows             int64    `json:"rows"`
 	RowGroupsSkipped int      `json:"row_groups_skipped"` // wholly at or after the end of history
 	RowsSkipped      int64    `json:"rows_skipped"`
-	Columns          []Column `json:"columns"`
+	Columns          []Column `json:"columns,omitempty"`
 
 	// The earliest and the latest time of the rows to read, in µs, by statistics
 	// and to the day: times that carry no offset are taken as UTC. TimesKnown is

@@ -1,0 +1,58 @@
+package nightly
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/publish"
+)
+
+// A Prospect is what a run knows before it reads a row.
+type Prospect struct {
+	Input *scan.Plan
+	AsOf  timeline.AsOf
+	Zone  *time.Location
+	// Noop is the summary of the published run that this one would repeat; nil
+	// when there is something to do.
+	Noop *Summary
+	// Last is the summary of the published run of the latest date, this one
+	// included; nil when there is none.
+	Last *Summary
+}
+
+// Look does what a run does before it reads a row: it finds the files, reads
+// their footers, and fails as the run would. It writes nothing.
+func Look(ctx context.Context, o Options) (*Prospect, error) {
+	r, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	in, err := r.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prospect{Input: in.plan, AsOf: r.asOf, Zone: r.zone}
+	if r.summary.Status == StatusNoop {
+		p.Noop = r.summary
+	}
+	pointer, err := publish.ReadPointer(ctx, o.FS, o.Config.Out)
+	if err != nil {
+		return nil, storageFault(err)
+	}
+	if len(pointer.Dates) == 0 {
+		return p, nil
+	}
+	// A run that is damaged or from another version cannot be learnt from, and is
+	// no reason to plan nothing.
+	if _, s, err := Published(ctx, o.FS, o.Config.Out, pointer.Latest); err == nil {
+		p.Last = s
+	}
+	return p, ctx.Err()
+}
+
+// Tables lists the tables that a run publishes, in order.
+func Tables() []string {
+	return []string{"customer_scores", "features", "segments", "model_metrics", "rejected_rows"}
+}
