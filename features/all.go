@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// families lists every family; the order is the column order. Append only.
+// families lists the families of the catalogue; the order is the column order.
+// Append only. What a configuration defines, the family custom, follows them.
 var families = []func(Params) Family{
 	recency,
 	frequency,
@@ -23,6 +24,7 @@ var families = []func(Params) Family{
 	feedback,
 	price,
 	journey,
+	occasions,
 }
 
 // core families carry the columns that segments and models are built on.
@@ -32,7 +34,9 @@ var core = []string{"recency", "frequency", "money"}
 // made the logistic model worse on dates it had not seen, by fitting noise:
 // with all 357 columns the AUC of churn on the sample history fell from 0.806
 // to 0.794.
-var linear = []string{"recency", "frequency", "money", "cadence", "breadth", "sessions", "rates"}
+//
+// What somebody took the trouble to define is learnt from, too.
+var linear = []string{"recency", "frequency", "money", "cadence", "breadth", "sessions", "rates", "custom"}
 
 // Linear lists the columns of the given families that a linear model learns from.
 func Linear(fs []Family) []string {
@@ -47,11 +51,22 @@ func Linear(fs []Family) []string {
 	return names
 }
 
-// All returns every family for the parameters.
+// catalogue lists the families that need no configuration.
+func (p Params) catalogue() []Family {
+	fs := make([]Family, 0, len(families)+1)
+	for _, f := range families {
+		if made := f(p); len(made.Columns) > 0 { // there may be no occasions
+			fs = append(fs, made)
+		}
+	}
+	return fs
+}
+
+// All returns every family that has columns for the parameters, which are valid.
 func All(p Params) []Family {
-	fs := make([]Family, len(families))
-	for i, f := range families {
-		fs[i] = f(p)
+	fs := p.catalogue()
+	if len(p.Custom) > 0 {
+		fs = append(slices.Clone(fs), custom(p, fs)) // which goes on reading the families it was given
 	}
 	return fs
 }
@@ -62,26 +77,38 @@ func Names() []string {
 	for _, f := range All(DefaultParams()) {
 		names = append(names, f.Name)
 	}
-	return names
+	return append(names, "custom")
 }
 
+// Without marks the name of a family that is not to be computed.
+const Without = "-"
+
 // Select returns the named families in catalogue order, the core ones always
-// among them. "all", or no name at all, selects everything.
+// among them, and custom features unless they are excluded. "all", or no name
+// at all, selects everything; a name after a minus sign is left out, and where
+// only such names are given, they are left out of everything.
 func Select(p Params, names []string) ([]Family, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	all := All(p)
 	known := Names()
+	everything := true
 	for _, n := range names {
-		if n != "all" && !slices.Contains(known, n) {
+		family, without := strings.CutPrefix(n, Without)
+		switch {
+		case n != "all" && !slices.Contains(known, family):
 			return nil, fmt.Errorf("features: unknown family %q (families are %s)", n, strings.Join(known, ", "))
+		case without && IsCore(family):
+			return nil, fmt.Errorf("features: the family %s cannot be left out: segments and models are built on it", family)
 		}
+		everything = everything && without
 	}
-	if len(names) == 0 || slices.Contains(names, "all") {
-		return all, nil
-	}
-	return slices.DeleteFunc(all, func(f Family) bool {
-		return !slices.Contains(names, f.Name) && !slices.Contains(core, f.Name)
+	everything = everything || slices.Contains(names, "all")
+	return slices.DeleteFunc(All(p), func(f Family) bool {
+		chosen := everything || slices.Contains(names, f.Name) || IsCore(f.Name) || f.Name == "custom"
+		return !chosen || slices.Contains(names, Without+f.Name)
 	}), nil
 }
+
+// IsCore reports whether a family is always computed.
+func IsCore(name string) bool { return slices.Contains(core, name) }

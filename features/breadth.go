@@ -16,7 +16,8 @@ func breadth(p Params) Family {
 		Name: "breadth", Meaning: "How widely the customer buys and looks: distinct products, categories and channels, and concentration.",
 		From: `(SELECT *,
   count(*) OVER (PARTITION BY customer_id, role, product_id) AS product_lines,
-  count(*) OVER (PARTITION BY customer_id, role, category) AS category_lines
+  count(*) OVER (PARTITION BY customer_id, role, category) AS category_lines,
+  sum(amount) OVER (PARTITION BY customer_id, role, category) AS category_amount
  FROM history)`,
 	}
 	for _, w := range ws {
@@ -36,13 +37,20 @@ func breadth(p Params) Family {
 			"max(category_lines) FILTER (WHERE role = 'purchase' AND category IS NOT NULL) / count(category) FILTER (WHERE role = 'purchase')"},
 		Column{"category_entropy", "bits", "[0, ∞)", "no purchase with a category", "Shannon entropy of the categories of purchase lines: 0 is one category only.",
 			"CASE WHEN count(category) FILTER (WHERE role = 'purchase') > 0 THEN entropy(category) FILTER (WHERE role = 'purchase' AND category IS NOT NULL) END"},
+		// Σ s² over the categories is the sum over the lines of amount × s of their category.
+		Column{"category_spend_concentration", "index", "(0, ∞)", "spend in categories is not positive", "Concentration of spend over categories, Σ p² of their shares: 1 is one category only; above 1 only where amounts are negative.",
+			"CASE WHEN sum(amount) FILTER (WHERE role = 'purchase' AND category IS NOT NULL) > 0 THEN sum(amount::DOUBLE * category_amount::DOUBLE) FILTER (WHERE role = 'purchase' AND category IS NOT NULL) / pow((sum(amount) FILTER (WHERE role = 'purchase' AND category IS NOT NULL))::DOUBLE, 2) END"},
 	)
 	f.New = func(Values) Fill {
 		var products, categories, viewed, channels tally
+		var spent []datasets.Money // by category
 		return func(h *timeline.History, out []float64) {
 			clear(out)
 			purchases := h.Positions(datasets.Purchase)
 			products.reset()
+			for _, c := range categories.values {
+				spent[c] = 0
+			}
 			categories.reset()
 			// From the newest back: a value counts in every window that holds its
 			// latest purchase.
@@ -53,10 +61,16 @@ func breadth(p Params) Family {
 						out[2*k]++
 					}
 				}
-				if c := code(h.Category, i); c != 0 && categories.add(c) {
-					for k := len(ws) - 1; k >= 0 && ws[k].holds(age); k-- {
-						out[2*k+1]++
+				if c := code(h.Category, i); c != 0 {
+					if categories.add(c) {
+						for k := len(ws) - 1; k >= 0 && ws[k].holds(age); k-- {
+							out[2*k+1]++
+						}
 					}
+					if int(c) >= len(spent) {
+						spent = append(spent, make([]datasets.Money, len(categories.count)-len(spent))...)
+					}
+					spent[c] += valueAt(h.Amount, i)
 				}
 			}
 			rest := out[2*len(ws):]
@@ -74,7 +88,7 @@ func breadth(p Params) Family {
 			}
 			rest[0] = float64(len(viewed.values))
 			rest[1] = float64(len(channels.values))
-			rest[2], rest[3], rest[4], rest[5] = math.NaN(), math.NaN(), math.NaN(), math.NaN()
+			rest[2], rest[3], rest[4], rest[5], rest[6] = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
 			if products.total > 0 {
 				rest[2] = 1 - float64(len(products.values))/float64(products.total)
 				rest[3] = float64(products.most()) / float64(products.total)
@@ -82,6 +96,15 @@ func breadth(p Params) Family {
 			if categories.total > 0 {
 				rest[4] = float64(categories.most()) / float64(categories.total)
 				rest[5] = categories.entropy()
+				var total datasets.Money
+				var squares float64
+				for _, c := range categories.values { // in ascending order, which entropy left them in
+					total += spent[c]
+					squares += spent[c].Float() * spent[c].Float()
+				}
+				if total > 0 {
+					rest[6] = squares / (total.Float() * total.Float())
+				}
 			}
 		}
 	}

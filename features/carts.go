@@ -220,6 +220,9 @@ func (m *marks) set(code uint32, bit uint8) {
 	m.bits[code] |= bit
 }
 
+// has reports whether a code has a bit.
+func (m *marks) has(code uint32) bool { return int(code) < len(m.bits) && m.bits[code] != 0 }
+
 // count is the number of codes with all of the bits.
 func (m *marks) count(bits uint8) int {
 	n := 0

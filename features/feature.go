@@ -54,20 +54,33 @@ type Params struct {
 	Windows    []int         // trailing windows in days, ascending; lifetime is always added
 	SessionGap time.Duration // a visit without a session id ends after this long without an event
 	CartHours  int           // a cart without a purchase is abandoned this many hours after its last addition
+	Occasions  []Occasion
+	Custom     []Custom
 }
 
 // DefaultParams has windows of 7, 30, 90 and 365 days, a session gap of 30
-// minutes and carts that are abandoned after 24 hours.
+// minutes, carts that are abandoned after 24 hours, and DefaultOccasions.
 func DefaultParams() Params {
-	return Params{Windows: []int{7, 30, 90, 365}, SessionGap: 30 * time.Minute, CartHours: 24}
+	return Params{Windows: []int{7, 30, 90, 365}, SessionGap: 30 * time.Minute, CartHours: 24, Occasions: DefaultOccasions()}
 }
+
+// A Fault is one thing wrong with what Params say of occasions and custom
+// features.
+type Fault struct {
+	Path    string // such as custom[0].where.role[1] or occasions[2].before
+	Value   string // the value refused; "" when there is none
+	Message string
+	Known   []string // the names that Value may be, when it is none of them
+}
+
+const longestWindow = 36_500
 
 // Validate reports every fault of the parameters.
 func (p Params) Validate() error {
 	var faults []string
 	for i, w := range p.Windows {
-		if w < 1 || w > 36_500 {
-			faults = append(faults, fmt.Sprintf("Windows[%d] (%d) must be 1 to 36500 days", i, w))
+		if w < 1 || w > longestWindow {
+			faults = append(faults, fmt.Sprintf("Windows[%d] (%d) must be 1 to %d days", i, w, longestWindow))
 		}
 		if i > 0 && w <= p.Windows[i-1] {
 			faults = append(faults, fmt.Sprintf("Windows[%d] (%d) must be above Windows[%d] (%d)", i, w, i-1, p.Windows[i-1]))
@@ -79,10 +92,63 @@ func (p Params) Validate() error {
 	if p.CartHours < 1 || p.CartHours > 8760 {
 		faults = append(faults, fmt.Sprintf("CartHours (%d) must be 1 to 8760 hours", p.CartHours))
 	}
+	if faults == nil { // the rest is made of these
+		for _, f := range p.Faults() {
+			text := f.Path
+			if f.Value != "" {
+				text += " (" + f.Value + ")"
+			}
+			text += " " + f.Message
+			if f.Known != nil {
+				text += ": known are " + strings.Join(f.Known, ", ")
+			}
+			faults = append(faults, text)
+		}
+	}
 	if faults != nil {
 		return fmt.Errorf("features: %s", strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// Faults lists what is wrong with the occasions and the custom features. The
+// other parameters are valid.
+func (p Params) Faults() []Fault {
+	var faults []Fault
+	named := map[string]int{}
+	var sound []Occasion
+	var place []int // of the sound ones
+	for i, o := range p.Occasions {
+		path := fmt.Sprintf("occasions[%d]", i)
+		before := len(faults)
+		faults = append(faults, o.faults(path)...)
+		if first, twice := named[o.Name]; twice && o.Name != "" {
+			faults = append(faults, Fault{Path: path + ".name", Value: o.Name, Message: fmt.Sprintf("is already the name of occasions[%d]; names are distinct", first)})
+		} else {
+			named[o.Name] = i
+		}
+		if len(faults) == before {
+			sound, place = append(sound, o), append(place, i)
+		}
+	}
+	p.Occasions = sound
+	catalogue := p.catalogue()
+	owner := map[string]string{}
+	for _, f := range catalogue {
+		for _, c := range f.Columns {
+			if f.Name != "occasions" {
+				owner[c.Name] = f.Name
+			}
+		}
+	}
+	for k, c := range occasions(p).Columns {
+		at := fmt.Sprintf("occasions[%d]", place[k/perOccasion])
+		if other, taken := owner[c.Name]; taken {
+			faults = append(faults, Fault{at + ".name", p.Occasions[k/perOccasion].Name, fmt.Sprintf("makes the column %s, which is in %s; choose another name", c.Name, other), nil})
+		}
+		owner[c.Name] = at
+	}
+	return append(faults, newPlan(p, catalogue).faults...)
 }
 
 // A window is a trailing stretch of local days that ends with the as-of date.
@@ -93,11 +159,20 @@ type window struct {
 }
 
 func (p Params) windows() []window {
-	ws := make([]window, 0, len(p.Windows)+1)
-	for _, d := range p.Windows {
-		ws = append(ws, window{int32(d), fmt.Sprintf("%dd", d), fmt.Sprintf("in the last %d days", d)})
+	return append(windowsOf(p.Windows), window{0, "lifetime", "ever"})
+}
+
+// windowsOf makes windows of days, 0 being Lifetime.
+func windowsOf(days []int) []window {
+	ws := make([]window, 0, len(days)+1)
+	for _, d := range days {
+		w := window{int32(d), fmt.Sprintf("%dd", d), fmt.Sprintf("in the last %d days", d)}
+		if d == Lifetime {
+			w = window{0, "lifetime", "ever"}
+		}
+		ws = append(ws, w)
 	}
-	return append(ws, window{0, "lifetime", "ever"})
+	return ws
 }
 
 // holds reports whether an event of the given age in days is in the window.

@@ -47,6 +47,8 @@ func money(p Params) Family {
 		f.Columns = append(f.Columns, Column{"net_spend_" + w.suffix, "currency", "(-∞, ∞)", "never", "Purchases less refunds " + w.words + ".",
 			"(coalesce(sum(amount)" + w.filter(bought) + ", 0) - coalesce(sum(abs(amount))" + w.filter("role = 'return'") + ", 0))::DOUBLE"})
 	}
+	f.Columns = append(f.Columns, Column{"largest_order_share", "share", "(0, ∞)", "spend is not positive", "Amount of the largest order divided by lifetime spend: 1 is all at once; above 1 only where amounts are negative.",
+		"CASE WHEN sum(amount) FILTER (WHERE role = 'purchase') > 0 THEN (max(order_amount) FILTER (WHERE role = 'purchase'))::DOUBLE / (sum(amount) FILTER (WHERE role = 'purchase'))::DOUBLE END"})
 	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))
 		return func(h *timeline.History, out []float64) {
@@ -115,13 +117,12 @@ func money(p Params) Family {
 			}
 			life := perWindow * (len(ws) - 1)
 			orders, days := out[life+2], out[life+3]
-			rest, net := out[perWindow*len(ws):][:5], out[perWindow*len(ws)+5:]
+			rest, net := out[perWindow*len(ws):][:5], out[perWindow*len(ws)+5:][:len(ws)]
 			for k := range ws {
 				net[k] = (spend[k] - refund[k]).Float()
 			}
-			for i := range rest {
-				rest[i] = math.NaN()
-			}
+			nulls(rest)
+			out[len(out)-1] = math.NaN()
 			if len(purchases) == 0 {
 				return
 			}
@@ -130,6 +131,7 @@ func money(p Params) Family {
 			rest[1] = largest.Float()
 			if total > 0 {
 				rest[2] = refund[len(ws)-1].Float() / total.Float()
+				out[len(out)-1] = largest.Float() / total.Float()
 			}
 			rest[3] = firstDay.Float()
 			if days > 1 {

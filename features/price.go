@@ -18,10 +18,13 @@ func price(Params) Family {
 	f := Family{
 		Name: "price", Meaning: "What the customer pays a piece and a line, coupons, and the taste for products new to them.",
 		From: `(SELECT *,
+  CASE WHEN product_id IS NOT NULL AND unit_price IS NOT NULL
+   THEN max(unit_price) OVER (PARTITION BY customer_id, product_id ORDER BY event_time RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 MICROSECOND PRECEDING) END AS paid_before
+ FROM (SELECT *,
   CASE WHEN role = 'purchase' AND quantity > 0 THEN amount::DOUBLE / quantity::DOUBLE END AS unit_price,
   bool_or(role = 'coupon') OVER (PARTITION BY customer_id, day) AS coupon_day,
   min(event_time) FILTER (WHERE role = 'purchase') OVER (PARTITION BY customer_id, product_id) AS first_bought
- FROM history)`,
+ FROM history))`,
 		Columns: []Column{
 			{"unit_price_mean", "currency", "(-∞, ∞)", "no unit price", "Mean unit price of purchase lines.", "avg(unit_price)"},
 			{"unit_price_sd", "currency", "[0, ∞)", "fewer than two unit prices", "Sample standard deviation of the unit prices.", "stddev_samp(unit_price)"},
@@ -33,10 +36,18 @@ func price(Params) Family {
 			{"coupon_day_share", "share", "[0, 1]", "no purchase", "Share of purchase days with a coupon on the same day.", couponDays + " / " + days},
 			{"novelty_share_90d", "share", "[0, 1]", "no purchase with a product in the last 90 days", "Share of the purchase lines of the last 90 days whose product was never bought before that order.",
 				"count(product_id) FILTER (WHERE role = 'purchase' AND day > $today - 90 AND event_time = first_bought) / nullif(count(product_id) FILTER (WHERE role = 'purchase' AND day > $today - 90), 0)"},
+			{"coupon_day_spend_share", "share", "(-∞, ∞)", "spend is not positive", "Share of lifetime spend on days with a coupon, the rest being at full price; outside 0 to 1 only where amounts are negative.",
+				"CASE WHEN sum(amount) FILTER (WHERE " + bought + ") > 0 THEN coalesce(sum(amount) FILTER (WHERE " + bought + " AND coupon_day), 0)::DOUBLE / (sum(amount) FILTER (WHERE " + bought + "))::DOUBLE END"},
+			{"discount_share", "share", "[0, ∞)", "no purchase with a positive amount", "Purchase lines of a negative amount, which is how discounts are written, divided by those of a positive one.",
+				"coalesce(-sum(amount) FILTER (WHERE " + bought + " AND amount < 0), 0)::DOUBLE / (sum(amount) FILTER (WHERE " + bought + " AND amount > 0))::DOUBLE"},
+			{"below_own_price_share", "share", "[0, 1]", "no product bought again that once had a price", "Of the purchase lines of a product bought before at a price above 0, the share at a unit price more than 1 % below the highest that the customer paid for it: buying at a discount, where sources do not say.",
+				"count(*) FILTER (WHERE paid_before > 0 AND unit_price < 0.99e0 * paid_before) / nullif(count(*) FILTER (WHERE paid_before > 0), 0)"},
 		},
 	}
 	f.New = func(Values) Fill {
 		var known firsts
+		var priced marks        // products with a unit price
+		var dearestOf []float64 // by product, where priced
 		return func(h *timeline.History, out []float64) {
 			nulls(out)
 			purchases := h.Positions(datasets.Purchase)
@@ -50,21 +61,52 @@ func price(Params) Family {
 			coupons := h.Positions(datasets.Coupon)
 			next := 0
 			known.reset()
+			priced.reset()
+			var onCoupon, off, full datasets.Money
+			repeats, cheaper, learnt := 0, 0, 0 // learnt: purchases whose prices are in dearestOf
+			couponDay := false
 			for j, i := range purchases {
 				day := h.Day[i]
+				for h.Time[purchases[learnt]] < h.Time[i] {
+					if c, unit := code(h.Product, purchases[learnt]), unitPrice(h, purchases[learnt]); c != 0 && !math.IsNaN(unit) {
+						if int(c) >= len(dearestOf) {
+							dearestOf = append(dearestOf, make([]float64, int(c)+1-len(dearestOf)+len(dearestOf)/2)...)
+						}
+						if !priced.has(c) || unit > dearestOf[c] {
+							dearestOf[c] = unit
+						}
+						priced.set(c, 1)
+					}
+					learnt++
+				}
+				if c, unit := code(h.Product, i), unitPrice(h, i); c != 0 && !math.IsNaN(unit) && priced.has(c) && dearestOf[c] > 0 {
+					repeats++
+					if unit < 0.99*dearestOf[c] {
+						cheaper++
+					}
+				}
 				recent := h.AsOf.Today-day < recentDays
 				if j == 0 || day != h.Day[purchases[j-1]] {
 					days++
 					for next < len(coupons) && h.Day[coupons[next]] < day {
 						next++
 					}
-					if next < len(coupons) && h.Day[coupons[next]] == day {
+					couponDay = next < len(coupons) && h.Day[coupons[next]] == day
+					if couponDay {
 						withCoupon++
 					}
 				}
 				if amount, quantity := at(h.Amount, i), at(h.Quantity, i); amount != datasets.NullMoney {
 					lines++
 					sum += amount
+					if couponDay {
+						onCoupon += amount
+					}
+					if amount < 0 {
+						off -= amount
+					} else {
+						full += amount
+					}
 					highest = max(highest, amount)
 					if quantity > 0 { // null is negative
 						unit := amount.Float() / quantity.Float()
@@ -94,9 +136,22 @@ func price(Params) Family {
 			out[6] = share(len(coupons), days)
 			out[7] = share(withCoupon, days)
 			out[8] = share(novel, recentLines)
+			out[9] = share(onCoupon.Float(), sum.Float())
+			out[10] = share(off.Float(), full.Float())
+			out[11] = share(cheaper, repeats)
 		}
 	}
 	return f
+}
+
+// unitPrice is the amount of a purchase line divided by its quantity; null
+// unless both are known and the quantity is positive.
+func unitPrice(h *timeline.History, i int32) float64 {
+	amount, quantity := at(h.Amount, i), at(h.Quantity, i)
+	if amount == datasets.NullMoney || quantity <= 0 { // null is negative
+		return math.NaN()
+	}
+	return amount.Float() / quantity.Float()
 }
 
 // welford accumulates mean and variance without cancellation (Welford, Note on

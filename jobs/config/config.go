@@ -10,10 +10,11 @@ package config
 
 import (
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/jobs/config/measures"
 	"github.com/shoal-data/shoal/jobs/config/units"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	Dedupe        string          `yaml:"dedupe" enum:"auto|none|exact|event_id" doc:"What counts as the same event twice: none keeps every row, exact drops rows equal in every mapped field, event_id drops later rows of an id, auto is event_id in sources that map it and none in the others."`
 	Limits        Limits          `yaml:"limits" doc:"What the run may use, and how much bad input it tolerates."`
 	Features      Features        `yaml:"features" doc:"What is measured about a customer."`
+	Occasions     []Occasion      `yaml:"occasions" doc:"Days of the calendar that people buy for; the family occasions measures what a customer buys in the seasons around them. An empty list has none. A customer's own days, such as birthdays, are not among them (docs/decisions/0007-own-occasions.md says why)."`
 	Segmentations []Segmentation  `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
 	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
 	Models        Models          `yaml:"models" doc:"How models are trained."`
@@ -93,7 +95,14 @@ type Columns map[datasets.Field]string
 type Roles map[datasets.Role]OneOrMany
 
 // OneOrMany is a list of texts that a file may write as a single text.
-type OneOrMany []string
+type OneOrMany = units.OneOrMany
+
+// What is measured: see package measures.
+type (
+	Features = measures.Features
+	Custom   = measures.Custom
+	Occasion = measures.Occasion
+)
 
 // Limits bounds resources and bad input.
 type Limits struct {
@@ -102,13 +111,6 @@ type Limits struct {
 	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory. The collector works harder as the run comes near it, and a run that needed more says so."`
 	SampleRows     int     `yaml:"sample_rows" min:"1000" max:"100000000" doc:"Training rows at most per snapshot, drawn by hash of customer and seed."`
 	RejectedSample int     `yaml:"rejected_sample" min:"0" max:"100000" doc:"Rejected rows kept per reason in rejected_rows."`
-}
-
-// Features says what is measured.
-type Features struct {
-	Families   []string `yaml:"families" doc:"Feature families to compute (shoal features lists them), or all."`
-	Windows    []Days   `yaml:"windows" min:"1" max:"3650" doc:"Look-back windows, ascending; each windowed feature exists once for each."`
-	SessionGap Duration `yaml:"session_gap" min:"1m" max:"1d" doc:"Inactivity that ends a session where the source has no session id."`
 }
 
 // Segmentation is one k-means segmentation.
@@ -160,7 +162,7 @@ const (
 	RoleAuto = "auto" // purchase, or any when the data have none
 	RoleAny  = "any"  // every event
 
-	AllFamilies = "all"
+	AllFamilies = measures.All
 )
 
 // Default is the configuration of a file that says nothing. It is not valid:
@@ -181,11 +183,8 @@ func Default() *Config {
 			SampleRows:     50_000,
 			RejectedSample: 100,
 		},
-		Features: Features{
-			Families:   []string{AllFamilies},
-			Windows:    []Days{7, 30, 90, 365},
-			SessionGap: Duration(30 * time.Minute),
-		},
+		Features:      measures.DefaultFeatures(),
+		Occasions:     measures.DefaultOccasions(),
 		Segmentations: []Segmentation{DefaultSegmentation("behaviour")},
 		Targets: []Target{
 			DefaultTarget("churn", KindChurn),
@@ -235,13 +234,22 @@ func DefaultTarget(name, kind string) Target {
 	}
 }
 
-func (t *IdentityTable) setDefaults(i int) {
+// SetDefaults is a table of the usual columns.
+func (t *IdentityTable) SetDefaults(int) {
 	*t = IdentityTable{Path: OneOrMany{}, Columns: IdentityColumns{Alias: "alias", Customer: "customer"}, Kind: scan.CustomerKind}
 }
-func (r *ListedRate) setDefaults(i int)   { *r = ListedRate{} }
-func (s *Source) setDefaults(i int)       { *s = DefaultSource(i) }
-func (s *Segmentation) setDefaults(i int) { *s = DefaultSegmentation("") }
-func (t *Target) setDefaults(i int)       { *t = DefaultTarget("", "") }
+
+// SetDefaults is a rate of which nothing is said.
+func (r *ListedRate) SetDefaults(int) { *r = ListedRate{} }
+
+// SetDefaults is DefaultSource.
+func (s *Source) SetDefaults(i int) { *s = DefaultSource(i) }
+
+// SetDefaults is DefaultSegmentation of no name.
+func (s *Segmentation) SetDefaults(i int) { *s = DefaultSegmentation("") }
+
+// SetDefaults is DefaultTarget of no name.
+func (t *Target) SetDefaults(i int) { *t = DefaultTarget("", "") }
 
 // EventRoles is the source's role mapping the way a reader uses it: event type
 // → role. Types that appear in no list are absent.
@@ -276,4 +284,9 @@ func (c *Config) MapsRole(role datasets.Role) bool {
 		}
 	}
 	return false
+}
+
+// Maps reports whether any source maps the field.
+func (c *Config) Maps(f datasets.Field) bool {
+	return slices.ContainsFunc(c.Sources, func(s Source) bool { return s.Columns[f] != "" })
 }

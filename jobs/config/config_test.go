@@ -25,6 +25,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config/internal/describe"
 	"github.com/shoal-data/shoal/jobs/config/internal/nodes"
+	"github.com/shoal-data/shoal/jobs/config/measures"
 	"github.com/shoal-data/shoal/jobs/config/units"
 )
 
@@ -121,6 +122,21 @@ func TestFamiliesAreChecked(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	mustParse(t, minimal+"features: {families: ["+strings.Join(features.Names(), ", ")+"]}\n")
+	for _, name := range features.Names() {
+		for _, families := range []string{"[-" + name + "]", "[all, -" + name + "]", "\n  - -" + name} {
+			c, err := Parse("f", []byte(minimal+"features:\n  families: "+strings.ReplaceAll(families, "\n", "\n  ")+"\n"), unset)
+			if (err != nil) != features.IsCore(name) {
+				t.Errorf("%s: %v", families, err)
+			}
+			if err != nil {
+				continue
+			}
+			fs, err := features.Select(c.FeatureParams(), c.Features.Families)
+			if err != nil || slices.ContainsFunc(fs, func(f features.Family) bool { return f.Name == name }) {
+				t.Errorf("%s: %v, or still among the families", families, err)
+			}
+		}
+	}
 }
 
 func TestExpand(t *testing.T) {
@@ -222,6 +238,42 @@ func anyConfig(t *rapid.T) *Config {
 	c.Features.Windows = rapid.SliceOfNDistinct(days, 1, 6, rapid.ID[Days]).Draw(t, "windows")
 	slices.Sort(c.Features.Windows)
 	c.Features.SessionGap = Duration(rapid.Int64Range(60, 86400).Draw(t, "gap") * int64(time.Second))
+	c.Features.CartHours = rapid.IntRange(1, 8760).Draw(t, "cart")
+	texts := func(label string, n int) OneOrMany {
+		return append(OneOrMany{}, rapid.SliceOfNDistinct(text, 0, n, rapid.ID[string]).Draw(t, label)...)
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "custom") {
+		var x Custom
+		x.SetDefaults(0)
+		x.Name, x.Meaning = "x_"+name(i), text.Draw(t, "meaning")
+		x.Aggregate = rapid.SampledFrom([]string{"count", "share", "gap_mean"}).Draw(t, "aggregate")
+		x.Where.EventType = append(texts("types", 2), "and this")
+		if slices.ContainsFunc(c.Sources, func(s Source) bool { return s.Columns[datasets.EventType] == "" }) || len(c.Sources) == 0 {
+			x.Where.EventType = OneOrMany{}
+			x.Aggregate = "count"
+		}
+		if x.Aggregate != "gap_mean" && rapid.Bool().Draw(t, "windowed") {
+			x.Windows = []units.Window{units.Window(days.Draw(t, "window")), 0}
+		}
+		c.Features.Custom = append(c.Features.Custom, x)
+		if i == 0 && rapid.Bool().Draw(t, "ratio") {
+			var r Custom
+			r.SetDefaults(0)
+			r.Name, r.Ratio = "r_"+name(i), measures.Ratio{Of: x.Name, To: x.Name}
+			c.Features.Custom = append(c.Features.Custom, r)
+		}
+	}
+	c.Occasions = []Occasion{}
+	for i := range rapid.IntRange(0, 2).Draw(t, "occasions") {
+		var o Occasion
+		o.SetDefaults(0)
+		o.Name = "o_" + name(i)
+		o.Calendar = rapid.SampledFrom([]string{"easter", "christmas", "cyber_monday"}).Draw(t, "calendar")
+		o.Dates = append(o.Dates, rapid.SliceOfN(rapid.SampledFrom([]measures.Dates{"02-29", "12-27..01-06", "2025-05-20", "2025-12-20..2026-01-03"}), 0, 3).Draw(t, "dates")...)
+		o.DaysOfMonth = append(o.DaysOfMonth, rapid.SliceOfN(rapid.SampledFrom([]measures.MonthDay{1, 31, features.LastOfMonth}), 0, 2).Draw(t, "monthdays")...)
+		o.Before, o.After = Days(rapid.IntRange(0, 5).Draw(t, "before")), Days(rapid.IntRange(0, 5).Draw(t, "after"))
+		c.Occasions = append(c.Occasions, o)
+	}
 	c.Segmentations = []Segmentation{}
 	for i := range rapid.IntRange(0, 2).Draw(t, "segmentations") {
 		s := DefaultSegmentation(name(i))
@@ -353,7 +405,9 @@ func TestHash(t *testing.T) {
 	seen := map[string]string{base: "base"}
 	for _, change := range []string{
 		"time_zone: Asia/Tokyo", "currency: EUR", "dedupe: exact", "limits: {rejected_share: 0.1}", "limits: {sample_rows: 1001}",
-		"limits: {rejected_sample: 5}", "features: {windows: [7]}", "features: {session_gap: 1h}", "features: {families: [recency]}", "segmentations: []",
+		"limits: {rejected_sample: 5}", "features: {windows: [7]}", "features: {session_gap: 1h}", "features: {families: [recency]}", "features: {cart_hours: 48}",
+		"features: {custom: [{name: x, aggregate: count}]}", "features: {custom: [{name: x, aggregate: count, where: {role: view}}]}", "occasions: []", "occasions: [{name: easter}]",
+		"segmentations: []",
 		"targets: []", "models: {seed: 2}", "models: {l2: 2}", "publish: {file_size: 1MiB}",
 	} {
 		h := mustParse(t, minimal+change+"\n").Hash()
@@ -453,7 +507,9 @@ func TestSchemaRefusesFaults(t *testing.T) {
 	schema := parseSchema(t)
 	for _, bad := range []string{
 		"sorces: []", "sources: 5", "sources: [{path: a, columns: {customer_id: a}}]", "dedupe: maybe", "limits: {workers: many}",
-		"limits: {rejected_share: 2}", "models: {snapshots: 0}", "targets: [{name: x}]", "features: {windows: [30h]}", "publish: {file_size: 5}",
+		"limits: {rejected_share: 2}", "models: {snapshots: 0}", "targets: [{name: x}]", "features: {windows: [30h]}", "features: {custom: [{aggregate: count}]}",
+		"features: {custom: [{name: x, aggregate: average}]}", "features: {custom: [{name: x, windows: [ever]}]}", "features: {custom: [{name: x, where: {size: 4}}]}", "occasions: [{name: x, dates: [May]}]",
+		"occasions: [{name: x, days_of_month: [32]}]", "occasions: [{name: x, calendar: xmas}]", "publish: {file_size: 5}",
 	} {
 		var doc any
 		text := bad
@@ -510,6 +566,8 @@ func TestBoundsHold(t *testing.T) {
 					*p = AutoDays{Days: Days(value)}
 				case *Within:
 					*p = Within{Days: Days(value)}
+				case *units.Window:
+					*p = units.Window(value)
 				case *int:
 					*p = int(value)
 				case *float64:
@@ -606,7 +664,28 @@ func TestConversions(t *testing.T) {
 	if in, err := mustParse(t, minimal).ScanInput(); err != nil || in.Identity != nil || in.Rates != nil {
 		t.Errorf("%+v, %v", in, err)
 	}
-	if diff := cmp.Diff(features.Params{Windows: []int{14, 56, 365}, SessionGap: time.Hour, CartHours: features.DefaultParams().CartHours}, c.FeatureParams()); diff != "" {
+	want := features.Params{
+		Windows: []int{14, 56, 365}, SessionGap: time.Hour, CartHours: 48,
+		Occasions: []features.Occasion{
+			{Name: "halloween", Calendar: "halloween", Before: 7},
+			{Name: "advent", Calendar: "christmas", Before: 30},
+			{Name: "sales", After: 2, Dates: []features.Dates{
+				{From: features.Date{Month: 12, Day: 27}, To: features.Date{Month: 1, Day: 6}},
+				{From: features.Date{Month: 7, Day: 1}, To: features.Date{Month: 7, Day: 1}},
+				{From: features.Date{Year: 2025, Month: 3, Day: 3}, To: features.Date{Year: 2025, Month: 3, Day: 3}},
+				{From: features.Date{Year: 2025, Month: 5, Day: 20}, To: features.Date{Year: 2025, Month: 5, Day: 25}},
+			}},
+			{Name: "payday", After: 3, MonthDays: []int{15, features.LastOfMonth}},
+		},
+		Custom: []features.Custom{
+			{Name: "shoe_spend", Meaning: "What shoes cost them.", Aggregate: features.Sum, Column: "amount",
+				Where: features.Filter{Roles: []datasets.Role{datasets.Purchase}, Values: map[datasets.Field][]string{datasets.Category: {"shoes", "boots"}}}},
+			{Name: "push_share", Aggregate: features.Share, Windows: []int{60, features.Lifetime}, Among: features.Filter{Roles: []datasets.Role{datasets.Purchase, datasets.View}},
+				Where: features.Filter{Values: map[datasets.Field][]string{datasets.Channel: {"push"}, datasets.EventType: {"order_completed", "page_view"}, datasets.ProductID: {"A-1"}, datasets.CampaignID: {"spring"}}}},
+			{Name: "shoe_to_spend", Ratio: features.Ratio{Of: "shoe_spend", To: "spend"}, Windows: []int{365}},
+		},
+	}
+	if diff := cmp.Diff(want, c.FeatureParams()); diff != "" {
 		t.Error(diff)
 	}
 	// The default is the one the features package documents.

@@ -107,7 +107,7 @@ func (d *decoder) nearestNode(path string) *yaml.Node {
 	}
 }
 
-type defaulter interface{ setDefaults(i int) }
+type defaulter interface{ SetDefaults(i int) }
 
 // value decodes n into v, which already holds the default.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
@@ -182,7 +182,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 		for i, item := range n.Content {
 			if e, ok := list.Index(i).Addr().Interface().(defaulter); ok {
-				e.setDefaults(i)
+				e.SetDefaults(i)
 			}
 			d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i))
 		}

@@ -10,14 +10,7 @@ import (
 )
 
 // FeatureParams is the shape of the feature catalogue.
-func (c *Config) FeatureParams() features.Params {
-	p := features.DefaultParams()
-	p.SessionGap, p.Windows = c.Features.SessionGap.Std(), nil
-	for _, w := range c.Features.Windows {
-		p.Windows = append(p.Windows, int(w))
-	}
-	return p
-}
+func (c *Config) FeatureParams() features.Params { return c.Features.Params(c.Occasions) }
 
 // ScanInput is the sources and the tables beside them the way datasets/scan reads them.
 func (c *Config) ScanInput() (scan.Input, error) {

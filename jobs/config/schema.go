@@ -44,7 +44,7 @@ var describer = describe.Writer{
 	},
 	Element: func(t reflect.Type) reflect.Value {
 		v := reflect.New(t)
-		v.Interface().(defaulter).setDefaults(0)
+		v.Interface().(defaulter).SetDefaults(0)
 		return v.Elem()
 	},
 	Schema: schemaOf,

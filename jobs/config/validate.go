@@ -16,8 +16,8 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
-	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config/internal/describe"
+	"github.com/shoal-data/shoal/jobs/config/measures"
 	"github.com/shoal-data/shoal/jobs/config/units"
 )
 
@@ -309,34 +309,16 @@ func publishedMatch(glob, out string) bool {
 }
 
 func (c *Config) features(k *checker) {
-	families := features.Names()
-	f := &c.Features
-	if len(f.Families) == 0 {
-		k.add("features.families", "", "is empty; list families, or write [all]")
-	}
-	k.list("features.families", f.Families, "family")
-	for i, name := range f.Families {
-		at := fmt.Sprintf("features.families[%d]", i)
-		if name == AllFamilies {
-			if len(f.Families) > 1 {
-				k.add(at, name, "already includes every family; remove it or the others")
-			}
-			continue
+	sources := measures.Sources{Known: len(c.Sources) > 0, Maps: c.Maps, Plays: c.MapsRole}
+	for _, f := range measures.Faults(&c.Features, c.Occasions, sources) {
+		message := f.Message
+		switch {
+		case len(f.Known) > 40: // too many to list
+			message += suggestion(strings.Trim(f.Value, `"`), f.Known)
+		case f.Known != nil:
+			message += "; " + oneOf(strings.Trim(f.Value, `"`), f.Known)
 		}
-		if !slices.Contains(families, name) {
-			k.add(at, strconv.Quote(name), "is no feature family; %s", oneOf(name, families))
-		}
-	}
-	if len(f.Windows) == 0 || len(f.Windows) > 12 {
-		k.add("features.windows", fmt.Sprint(len(f.Windows))+" windows", "must be 1 to 12 windows")
-	}
-	for i := 1; i < len(f.Windows); i++ {
-		if f.Windows[i] <= f.Windows[i-1] {
-			k.add(fmt.Sprintf("features.windows[%d]", i), f.Windows[i].String(), "must be > the window before it (%s)", f.Windows[i-1])
-		}
-	}
-	if time.Duration(f.SessionGap)%time.Second != 0 {
-		k.add("features.session_gap", time.Duration(f.SessionGap).String(), "must be in whole seconds")
+		k.add(f.Path, f.Value, "%s", message)
 	}
 }
 
@@ -366,6 +348,7 @@ func (k *checker) tags(v reflect.Value, path string) {
 		if names := f.Tag.Get("enum"); names != "" {
 			known := strings.Split(names, "|")
 			switch s := fv.String(); {
+			case f.Tag.Get("optional") == "true": // whoever knows when it is needed checks it
 			case s == "" && f.Tag.Get("required") == "true":
 				k.add(at, "", "missing; it is one of %s", strings.Join(known, ", "))
 			case !slices.Contains(known, s):

@@ -72,6 +72,9 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	if err != nil {
 		return nil, Usage(err)
 	}
+	for _, unseen := range features.Unseen(r.Config.FeatureParams().Custom, h.store.Values) {
+		r.warn(warning("features.value_unseen", unseen))
+	}
 	keep := sampler(r.Config.Models.Seed, r.Config.Limits.SampleRows, h.census.Customers)
 	score := features.Snapshot{AsOf: r.asOf}
 	byDay := map[int32]*features.Snapshot{}

@@ -386,3 +386,41 @@ func splitUnit(s string) (num, unit string) {
 	}
 	return s[:i], s[i:]
 }
+
+// Window is a look-back window: a number of days, or lifetime, which is 0.
+type Window int
+
+// UnmarshalText reads lifetime or what Days reads, but not 0.
+func (w *Window) UnmarshalText(b []byte) error {
+	if string(b) == "lifetime" {
+		*w = 0
+		return nil
+	}
+	d, err := parseDays(string(b))
+	if err == nil && d == 0 {
+		err = fmt.Errorf("%q is not a window", b)
+	}
+	*w = Window(d)
+	return err
+}
+
+// MarshalText writes 90d or lifetime.
+func (w Window) MarshalText() ([]byte, error) {
+	if w == 0 {
+		return []byte("lifetime"), nil
+	}
+	return Days(w).MarshalText()
+}
+
+func (w Window) String() string             { b, _ := w.MarshalText(); return string(b) }
+func (w Window) Want() string               { return "a number of days such as 90d, 12w or 1y, or lifetime" }
+func (w Window) Number() (float64, bool)    { return float64(w), w != 0 }
+func (w Window) Bare() bool                 { return false }
+func (w Window) Noun() string               { return "days or `lifetime`" }
+func (w Window) Pattern() (string, float64) { return `^([0-9]+[dwy]?|lifetime)$`, 1 }
+
+// NoNumber is a Pattern's least where no bare integer is accepted.
+var NoNumber = math.NaN()
+
+// OneOrMany is a list of texts that a file may write as a single text.
+type OneOrMany []string

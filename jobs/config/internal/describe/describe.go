@@ -2,7 +2,8 @@
 // follows from them: a JSON Schema for editors and a page of reference.
 //
 // The tags are yaml (the key), doc (its meaning), min and max (bounds, written
-// as the value is), enum (names, parted by |) and required ("true").
+// as the value is), enum (names, parted by |), required ("true") and optional
+// ("true" for an enum that may be left empty).
 package describe
 
 import (
@@ -128,6 +129,9 @@ func (w Writer) describe(s *jsonschema.Schema, defaults reflect.Value) {
 			for n := range strings.SplitSeq(names, "|") {
 				e.Enum = append(e.Enum, n)
 			}
+			if f.Tag.Get("optional") == "true" {
+				e.Enum = append(e.Enum, "")
+			}
 			p.Type, p.AnyOf = "", []*jsonschema.Schema{e, variable()}
 		}
 		switch {
@@ -249,6 +253,9 @@ func (w Writer) typeText(f Field) string {
 }
 
 func nameOf(t reflect.Type) string {
+	if n, ok := reflect.Zero(t).Interface().(interface{ Noun() string }); ok {
+		return n.Noun()
+	}
 	switch reflect.Zero(t).Interface().(type) {
 	case units.Days:
 		return "days"
