@@ -131,6 +131,15 @@ func TestCustomFeaturesEqualTheirSQL(t *testing.T) {
 	}
 }
 
+// Sums stay exact where amounts are as large as they may be and cancel out.
+func TestCustomAmountsEqualTheirSQL(t *testing.T) {
+	python := pyoracle.Python(t)
+	es := hardAmounts()
+	families := onlyCustom(t, customParams())
+	tables := featuretest.Tables(t, load(t, es, 2, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, "2024-02-20"), 2)
+	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+}
+
 // Every value of a custom feature is in its column's range and null as declared,
 // and an altered expression is noticed: the comparison is under test too.
 func TestCustomComparisonNoticesAlteredExpressions(t *testing.T) {

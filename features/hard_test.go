@@ -261,6 +261,10 @@ func TestHardNulls(t *testing.T) {
 
 // Amounts, quantities and ratings below zero, at zero, and as large as any may be.
 func TestHardAmounts(t *testing.T) {
+	holds(t, hardAmounts(), timeline.Options{Zone: time.UTC}, []string{"2023-10-29", "2024-02-20"})
+}
+
+func hardAmounts() []event {
 	es := hardHistory(61, 60, 3000)
 	r := rand.New(rand.NewPCG(61, 3))
 	for i := range es {
@@ -283,7 +287,7 @@ func TestHardAmounts(t *testing.T) {
 			e.amount, e.quantity, e.rating = 0, 0, 0
 		}
 	}
-	holds(t, es, timeline.Options{Zone: time.UTC}, []string{"2023-10-29", "2024-02-20"})
+	return es
 }
 
 // Events of 1900 and 9999 beside those of today: sessions, carts and campaigns

@@ -30,7 +30,7 @@ type Config struct {
 	Dedupe        string          `yaml:"dedupe" enum:"auto|none|exact|event_id" doc:"What counts as the same event twice: none keeps every row, exact drops rows equal in every mapped field, event_id drops later rows of an id, auto is event_id in sources that map it and none in the others."`
 	Limits        Limits          `yaml:"limits" doc:"What the run may use, and how much bad input it tolerates."`
 	Features      Features        `yaml:"features" doc:"What is measured about a customer."`
-	Occasions     []Occasion      `yaml:"occasions" doc:"Days of the calendar that people buy for; the family occasions measures what a customer buys in the seasons around them. An empty list has none. A customer's own days, such as birthdays, are not among them (docs/decisions/0007-own-occasions.md says why)."`
+	Occasions     []Occasion      `yaml:"occasions" doc:"Days of the calendar that people buy for; the family occasions measures what a customer buys in the seasons around them. An empty list has none. A customer's own days, such as birthdays, are not among them (docs/decisions/0008-own-occasions.md says why)."`
 	Segmentations []Segmentation  `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
 	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
 	Models        Models          `yaml:"models" doc:"How models are trained."`
