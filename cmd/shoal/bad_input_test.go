@@ -119,15 +119,7 @@ var badInputs = []struct {
 			t.Fatal(err)
 		}
 	}},
-	{name: "mixed_currencies", prepare: func(t *testing.T, dir string) {
-		rows := events(1200)
-		for i := range rows {
-			if i%3 == 0 {
-				rows[i].Currency = "USD"
-			}
-		}
-		writeParquet(t, dir+"/in/a.parquet", rows)
-	}},
+	{name: "mixed_currencies", prepare: foreign},
 	{name: "all_customers_null", prepare: func(t *testing.T, dir string) {
 		rows := events(1200)
 		for i := range rows {
@@ -144,6 +136,59 @@ var badInputs = []struct {
 		}
 		writeParquet(t, dir+"/in/a.parquet", rows)
 	}},
+	{name: "identity_circle", config: goodConfig + identityConfig, prepare: func(t *testing.T, dir string) {
+		good(t, dir)
+		writeParquet(t, dir+"/identity.parquet", []alias{{"customer-1", "customer-2"}, {"customer-4", "customer-3"}, {"customer-2", "customer-4"}, {"customer-3", "customer-2"}})
+	}},
+	{name: "identity_conflict", config: goodConfig + identityConfig, prepare: func(t *testing.T, dir string) {
+		good(t, dir)
+		writeParquet(t, dir+"/identity.parquet", []alias{{"customer-1", "customer-2"}, {"customer-7", "customer-8"}, {"customer-1", "customer-3"}, {"customer-5", "customer-1"}})
+	}},
+	{name: "identity_wrong_type", config: goodConfig + identityConfig, prepare: func(t *testing.T, dir string) {
+		type wrong struct {
+			Alias    string  `parquet:"alias"`
+			Customer float64 `parquet:"customer"`
+		}
+		good(t, dir)
+		writeParquet(t, dir+"/identity.parquet", []wrong{{"customer-1", 2}})
+	}},
+	{name: "identity_not_a_number", config: goodConfig + identityConfig, prepare: func(t *testing.T, dir string) {
+		type numbered struct {
+			Customer int64  `parquet:"customer_id"`
+			Time     int64  `parquet:"event_time,timestamp(microsecond)"`
+			Type     string `parquet:"event_type"`
+			Amount   int64  `parquet:"amount"`
+			Currency string `parquet:"currency"`
+		}
+		writeParquet(t, dir+"/in/a.parquet", []numbered{{1, 1, "order", 1, "EUR"}})
+		writeParquet(t, dir+"/identity.parquet", []alias{{"1", "2"}, {"3", "customer-4"}})
+	}},
+	{name: "identity_missing_column", config: goodConfig + strings.Replace(identityConfig, "parquet}", "parquet, columns: {customer: costumer}}", 1), prepare: func(t *testing.T, dir string) {
+		good(t, dir)
+		writeParquet(t, dir+"/identity.parquet", []alias{{"customer-1", "customer-2"}})
+	}},
+	{name: "identity_unknown_aliases", config: strings.Replace(goodConfig, "    roles:", "    id_kind: email\n    roles:", 1) + strings.Replace(identityConfig, "}", ", kind: email}", 1), prepare: func(t *testing.T, dir string) {
+		good(t, dir)
+		writeParquet(t, dir+"/identity.parquet", []alias{{"customer-1", "1"}, {"customer-2", "2"}})
+	}},
+	{name: "ids_of_two_types", prepare: twoTypes, config: strings.Replace(goodConfig, "out:",
+		"  - {name: till, path: DIR/till.parquet, columns: {customer_id: card, event_time: event_time}, role: view}\nout:", 1)},
+	{name: "rate_missing", config: goodConfig + ratesConfig, prepare: func(t *testing.T, dir string) {
+		foreign(t, dir)
+		writeParquet(t, dir+"/rates.parquet", []rate{{19700, "USD", "0.9"}, {19790, "USD", "0.91"}})
+	}},
+	{name: "rate_of_no_such_currency", config: goodConfig + ratesConfig, prepare: func(t *testing.T, dir string) {
+		foreign(t, dir)
+		writeParquet(t, dir+"/rates.parquet", []rate{{19700, "GBP", "1.15"}, {19700, "CHF", "1.05"}})
+	}},
+	{name: "rate_not_a_number", config: goodConfig + ratesConfig, prepare: func(t *testing.T, dir string) {
+		foreign(t, dir)
+		writeParquet(t, dir+"/rates.parquet", []rate{{19700, "USD", "0.9"}, {19701, "USD", "0,91"}})
+	}},
+	{name: "rate_twice", config: goodConfig + ratesConfig, prepare: func(t *testing.T, dir string) {
+		foreign(t, dir)
+		writeParquet(t, dir+"/rates.parquet", []rate{{19700, "USD", "0.9"}, {19701, "USD", "0.91"}, {19700, "USD", "0.92"}})
+	}},
 	{name: "unwritable_output", prepare: func(t *testing.T, dir string) {
 		good(t, dir)
 		// A file stands where the directory should be: nobody, root included, can write there.
@@ -151,6 +196,43 @@ var badInputs = []struct {
 			t.Fatal(err)
 		}
 	}},
+}
+
+const (
+	identityConfig = "identity:\n  - {path: DIR/identity.parquet}\n"
+	ratesConfig    = "currency: EUR\ncurrency_rates: {path: DIR/rates.parquet}\n"
+)
+
+type alias struct {
+	Alias    string `parquet:"alias"`
+	Customer string `parquet:"customer"`
+}
+
+type rate struct {
+	Date     int32  `parquet:"date,date"`
+	Currency string `parquet:"currency"`
+	Rate     string `parquet:"rate"`
+}
+
+// foreign is events with some amounts in USD.
+func foreign(t *testing.T, dir string) {
+	rows := events(1200)
+	for i := range rows {
+		if i%3 == 0 {
+			rows[i].Currency = "USD"
+		}
+	}
+	writeParquet(t, dir+"/in/a.parquet", rows)
+}
+
+// twoTypes is a source whose customers have names and one whose customers have numbers.
+func twoTypes(t *testing.T, dir string) {
+	type sale struct {
+		Card int64 `parquet:"card"`
+		Time int64 `parquet:"event_time,timestamp(microsecond)"`
+	}
+	good(t, dir)
+	writeParquet(t, dir+"/till.parquet", []sale{{1, 1}})
 }
 
 func good(t *testing.T, dir string) { writeParquet(t, dir+"/in/a.parquet", events(1500)) }

@@ -273,11 +273,13 @@ func (p *Plan) checkIDs() error {
 //	       amount, quantity, rating DECIMAL(18,4),
 //	       currency, product_id, category, channel, campaign_id, session_id, event_id VARCHAR)
 //
-// with times in UTC and customer ids of the plan's type. It shares nothing with
-// the reader but the plan, and so can be held against it. Three things differ:
+// with times in UTC, customers as the identity tables resolve them and amounts as the rates convert them.
+// It shares nothing with the reader but the plan, and so can be held against it. Four things differ:
 // DuckDB refuses whole files where the reader refuses rows with text that is not
 // UTF-8 or timestamps beyond its range, it reads no DECIMAL of more than 38
-// digits, and it does not know Options.Before.
+// digits, it does not know Options.Before,
+// and where a clock is set back across midnight it takes the rates of the day that the
+// clock shows, not of the day that has begun.
 func (p *Plan) EventSQL() string {
 	// Files that differ in nothing but their rows are read together.
 	var alike []eventsql.Files

@@ -104,9 +104,9 @@ func compare(t *testing.T, c *config.Config, dates []string) {
 		}
 	}
 	events := []string{in.plan.EventSQL()}
-	if c.Sources[0].Columns[datasets.EventID] != "" { // repeats are equal in every field, so any of them may stay
+	if c.Sources[0].Columns[datasets.EventID] != "" { // the first in canonical order stays, where null goes before all else
 		events = append(events, `CREATE OR REPLACE TABLE events AS SELECT * FROM events
-QUALIFY event_id IS NULL OR row_number() OVER (PARTITION BY customer_id, event_id ORDER BY event_time) = 1`)
+QUALIFY event_id IS NULL OR row_number() OVER (PARTITION BY customer_id, event_id ORDER BY event_time, event_type NULLS FIRST) = 1`)
 	}
 	featuretest.Report(t, featuretest.Compare(t, python, events, tables, families, r.zone))
 }
