@@ -273,13 +273,12 @@ func (p *Plan) checkIDs() error {
 //	       amount, quantity, rating DECIMAL(18,4),
 //	       currency, product_id, category, channel, campaign_id, session_id, event_id VARCHAR)
 //
-// with times in UTC, customers as the identity tables resolve them and amounts as the rates convert them.
-// It shares nothing with the reader but the plan, and so can be held against it. Four things differ:
-// DuckDB refuses whole files where the reader refuses rows with text that is not
-// UTF-8 or timestamps beyond its range, it reads no DECIMAL of more than 38
-// digits, it does not know Options.Before,
-// and where a clock is set back across midnight it takes the rates of the day that the
-// clock shows, not of the day that has begun.
+// with times in UTC, customers as the identity tables resolve them and amounts as the
+// rates convert them. It shares nothing with the reader but the plan, and so can be held
+// against it. Four things differ: DuckDB refuses whole files where the reader refuses rows
+// with text that is not UTF-8 or timestamps beyond its range, it reads no DECIMAL of more
+// than 38 digits, it does not know Options.Before, and where a clock is set back across
+// midnight it takes the rates of the day that the clock shows, not of the one that has begun.
 func (p *Plan) EventSQL() string {
 	// Files that differ in nothing but their rows are read together.
 	var alike []eventsql.Files
