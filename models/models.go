@@ -67,6 +67,12 @@ func (m Matrix) CheckFinite(pkg string) error {
 	return nil
 }
 
+// Matrix32 is a Matrix of float32.
+type Matrix32 struct {
+	Names []string
+	Data  []float32
+}
+
 // A Warning is something a caller should know about a fit that still
 // succeeded. Warnings travel with the result into the manifest and the report.
 type Warning struct {

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 )
 
 // Params says how to cluster. Start from DefaultParams.
@@ -48,6 +49,9 @@ func (p Params) Validate() error {
 		}
 	}
 	atLeast("K", p.K, 2)
+	if p.K > mostClusters {
+		errs = append(errs, fmt.Errorf("kmeans: K (%d) must be <= %d", p.K, mostClusters))
+	}
 	atLeast("Restarts", p.Restarts, 1)
 	atLeast("MaxIter", p.MaxIter, 1)
 	if !(p.Tol >= 0) || math.IsInf(p.Tol, 0) {
@@ -93,12 +97,9 @@ type Model struct {
 // rows describes those customers, not a segment.
 const tinyRows = 5
 
-// Bounds that keep weighted squared distances, summed over any number of
-// columns and rows, within float64.
-const (
-	maxMagnitude = 1e140
-	maxWeight    = 1e15
-)
+// A Source gives the rows of a fit batch by batch, for data larger than memory:
+// the same rows in the same order each time it is asked.
+type Source = blocks.Source
 
 // Fit clusters the rows of x, n×d, from several seedings. See FitWith.
 func Fit(ctx context.Context, p Params, x models.Matrix) (*Model, Result, []models.Warning, error) {
@@ -109,30 +110,58 @@ func Fit(ctx context.Context, p Params, x models.Matrix) (*Model, Result, []mode
 // given centres. It fails when x holds fewer than K distinct rows; no cluster
 // of the result is empty. Labels always agree with the final centres, also
 // when MaxIter stopped the run. The result is the same to the byte for any
-// number of workers. Cost: O(n K d) an iteration at most; rows whose nearest
-// centre provably cannot have changed are skipped.
+// number of workers and on any processor. Cost: O(n K d) an iteration at most;
+// rows whose nearest centre provably cannot have changed are skipped. Beside x
+// it holds n×d float32 and 6 bytes a row.
 func FitWith(ctx context.Context, p Params, x models.Matrix, o Options) (*Model, Result, []models.Warning, error) {
+	if err := checkShape(len(x.Data), x.Names); err != nil {
+		return nil, Result{}, nil, err
+	}
+	return fit(ctx, p, blocks.Rows{Names: x.Names, N: x.Rows(), D: x.Cols(), X64: x.Data}, o)
+}
+
+// Fit32 is FitWith for rows held as float32: the same result as for the same
+// values in a Matrix. Standardised columns are used in place, without a copy.
+func Fit32(ctx context.Context, p Params, x models.Matrix32, o Options) (*Model, Result, []models.Warning, error) {
+	if err := checkShape(len(x.Data), x.Names); err != nil {
+		return nil, Result{}, nil, err
+	}
+	return fit(ctx, p, blocks.Rows{Names: x.Names, N: len(x.Data) / len(x.Names), D: len(x.Names), X32: x.Data}, o)
+}
+
+// FitSource is FitWith for rows that are read anew in every pass: the same
+// result as for the same rows in a Matrix, however they come in batches. It
+// holds 14 bytes a row, labels included, and SeedSample rows.
+func FitSource(ctx context.Context, p Params, src Source, o Options) (*Model, Result, []models.Warning, error) {
+	names := src.Names()
+	if err := checkShape(src.Rows()*len(names), names); err != nil {
+		return nil, Result{}, nil, err
+	}
+	return fit(ctx, p, blocks.Rows{Names: names, N: src.Rows(), D: len(names), Source: src}, o)
+}
+
+func fit(ctx context.Context, p Params, given blocks.Rows, o Options) (*Model, Result, []models.Warning, error) {
 	fail := func(err error) (*Model, Result, []models.Warning, error) { return nil, Result{}, nil, err }
 	if err := p.Validate(); err != nil {
 		return fail(err)
 	}
-	if err := checkRows(x); err != nil {
-		return fail(err)
-	}
-	all, err := newRows(x, o.Weights)
+	all, err := given.Weigh(o.Weights)
 	if err != nil {
 		return fail(err)
 	}
-	if all.n < p.K {
-		return fail(fmt.Errorf("kmeans: K (%d) exceeds the %d rows of positive weight", p.K, all.n))
+	if all.N < p.K {
+		return fail(fmt.Errorf("kmeans: K (%d) exceeds the %d rows of positive weight", p.K, all.N))
+	}
+	if err := all.Prepare(ctx, p.Workers); err != nil {
+		return fail(err)
 	}
 
 	var res Result
 	var r *run
 	switch {
 	case len(o.Start.Data) > 0:
-		if !slices.Equal(o.Start.Names, x.Names) || o.Start.Rows() != p.K {
-			return fail(fmt.Errorf("kmeans: start has %d centres over %v, want K (%d) over %v", o.Start.Rows(), o.Start.Names, p.K, x.Names))
+		if !slices.Equal(o.Start.Names, all.Names) || o.Start.Rows() != p.K {
+			return fail(fmt.Errorf("kmeans: start has %d centres over %v, want K (%d) over %v", o.Start.Rows(), o.Start.Names, p.K, all.Names))
 		}
 		if err := checkRows(o.Start); err != nil {
 			return fail(fmt.Errorf("start centres: %w", err))
@@ -145,8 +174,8 @@ func FitWith(ctx context.Context, p Params, x models.Matrix, o Options) (*Model,
 		}
 		res.RestartInertia = inertia
 		r = newRun(all, p, best.centres, p.Workers)
-		if best.n == all.n { // the restarts saw every row: the winner is the fit
-			r.iterations, r.converged, r.changed = best.iterations, best.converged, best.changed
+		if best.N == all.N { // the restarts saw every row: the winner is the fit
+			r.iterations, r.converged, r.unsettled = best.iterations, best.converged, best.unsettled
 		}
 	}
 	if r.iterations == 0 {
@@ -155,21 +184,70 @@ func FitWith(ctx context.Context, p Params, x models.Matrix, o Options) (*Model,
 		}
 	}
 	res.Iterations, res.Converged = r.iterations, r.converged
-	sizes, err := r.finish(ctx)
+	weights, err := r.finish(ctx)
 	if err != nil {
 		return fail(err)
 	}
-	res.Inertia = r.inertia()
-
-	m := &Model{names: slices.Clone(x.Names), centres: r.centres, weights: sizes}
-	res.Labels = r.labels
-	if all.n != x.Rows() { // rows of weight 0 were left out
-		res.Labels = make([]int, x.Rows())
-		if err := m.Predict(res.Labels, nil, x); err != nil {
-			return fail(err)
-		}
+	if res.Inertia, err = r.measure(ctx); err != nil {
+		return fail(err)
+	}
+	m := &Model{names: slices.Clone(all.Names), centres: r.centres, weights: weights}
+	if res.Labels, err = label(ctx, given, r, o.Weights); err != nil {
+		return fail(err)
 	}
 	return m, res, r.warnings(), nil
+}
+
+// label is the labels of all rows: those of the fit, and those that were left
+// out of it.
+func label(ctx context.Context, r blocks.Rows, fit *run, weights []float64) ([]int, error) {
+	labels := make([]int, r.N)
+	if fit.N == r.N {
+		for i, l := range fit.labels {
+			labels[i] = int(l)
+		}
+		return labels, nil
+	}
+	next := 0
+	for i, w := range weights {
+		if w > 0 {
+			labels[i] = int(fit.labels[next])
+			next++
+		}
+	}
+	buf := make([]float64, r.D)
+	bad, value := -1, 0.0
+	err := r.Each(ctx, 1, func(_ int, b *blocks.Block) {
+		for i := range b.N {
+			if weights[b.Lo+i] > 0 || bad >= 0 {
+				continue
+			}
+			x := b.Row(i, buf)
+			for j, v := range x {
+				if !(math.Abs(v) <= blocks.MaxMagnitude) {
+					bad, value = (b.Lo+i)*r.D+j, v
+					return
+				}
+			}
+			labels[b.Lo+i], _, _ = nearestOf(x, fit.centres)
+		}
+	})
+	if err == nil && bad >= 0 {
+		err = r.Refuse(bad, value)
+	}
+	return labels, err
+}
+
+// checkShape refuses an empty matrix and a ragged one.
+func checkShape(values int, names []string) error {
+	d := len(names)
+	if d == 0 || values == 0 {
+		return fmt.Errorf("kmeans: empty input: %d rows × %d columns", values/max(1, d), d)
+	}
+	if values%d != 0 {
+		return fmt.Errorf("kmeans: %d values do not fill rows of %d columns", values, d)
+	}
+	return nil
 }
 
 // checkRows is CheckFinite, and refuses what would overflow when squared.
@@ -178,45 +256,12 @@ func checkRows(x models.Matrix) error {
 		return err
 	}
 	for i, v := range x.Data {
-		if math.Abs(v) > maxMagnitude {
-			d := x.Cols()
-			return fmt.Errorf("kmeans: row %d, column %d (%s) is %v; squared distances overflow beyond ±%g, standardise the column", i/d, i%d, x.Names[i%d], v, maxMagnitude)
+		if math.Abs(v) > blocks.MaxMagnitude {
+			r := blocks.Rows{Names: x.Names, D: x.Cols()}
+			return r.Refuse(i, v)
 		}
 	}
 	return nil
-}
-
-// newRows views x as rows to fit, dropping those of weight 0 so that they
-// influence not even the order of summation.
-func newRows(x models.Matrix, weights []float64) (rows, error) {
-	all := rows{n: x.Rows(), d: x.Cols(), x: x.Data}
-	if weights == nil {
-		return all, nil
-	}
-	if len(weights) != all.n {
-		return rows{}, fmt.Errorf("kmeans: %d weights for %d rows", len(weights), all.n)
-	}
-	positive := 0
-	for i, w := range weights {
-		if !(w >= 0 && w <= maxWeight) {
-			return rows{}, fmt.Errorf("kmeans: weight of row %d is %v; weights must be in [0,%g]", i, w, maxWeight)
-		}
-		if w > 0 {
-			positive++
-		}
-	}
-	all.w = weights
-	if positive == all.n {
-		return all, nil
-	}
-	some := rows{n: positive, d: all.d, x: make([]float64, 0, positive*all.d), w: make([]float64, 0, positive)}
-	for i, w := range weights {
-		if w > 0 {
-			some.x = append(some.x, all.row(i)...)
-			some.w = append(some.w, w)
-		}
-	}
-	return some, nil
 }
 
 // Names are the columns, in the order Predict requires.
@@ -232,33 +277,6 @@ func (m *Model) Centres() models.Matrix {
 
 // Weights are the K total weights of the fitted rows (their numbers, if unweighted).
 func (m *Model) Weights() []float64 { return slices.Clone(m.weights) }
-
-// Predict labels the rows of x, n×d with the columns of Names() in that order:
-// labels[i] is the nearest centre, the lowest of equals, and dist[i] the
-// Euclidean distance to it. Either may be nil; otherwise its length must be n.
-// Every row is labelled on its own.
-func (m *Model) Predict(labels []int, dist []float64, x models.Matrix) error {
-	if !slices.Equal(x.Names, m.names) {
-		return fmt.Errorf("kmeans: predict on columns %v, want %v", x.Names, m.names)
-	}
-	if err := checkRows(x); err != nil {
-		return err
-	}
-	n := x.Rows()
-	if labels != nil && len(labels) != n || dist != nil && len(dist) != n {
-		panic(fmt.Sprintf("kmeans: %d labels and %d distances for %d rows", len(labels), len(dist), n))
-	}
-	for i := range n {
-		c, d1, _ := nearest(x.Row(i), m.centres)
-		if labels != nil {
-			labels[i] = c
-		}
-		if dist != nil {
-			dist[i] = math.Sqrt(d1)
-		}
-	}
-	return nil
-}
 
 const version = 1
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-data/shoal/internal/pyoracle"
 	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 	"github.com/shoal-data/shoal/models/metrics"
 	"github.com/shoal-data/shoal/models/modeltest"
 	"github.com/shoal-data/shoal/models/transform"
@@ -153,12 +154,11 @@ func TestBoundsChangeNothing(t *testing.T) {
 					x.Data[i] = math.Round(x.Data[i]/scale) * scale
 				}
 			}
-			data := rows{n: x.Rows(), d: x.Cols(), x: x.Data}
 			p := DefaultParams()
 			p.K, p.Tol = k, 0
-			start, _ := plusPlus(data, k, newRandom(1, 1))
-			fast, plain := newRun(data, p, start, 1), newRun(data, p, start, 1)
-			plain.reach = math.Inf(1) // no gap exceeds an infinite bound
+			start, _ := plusPlus(prepared(t, x), k, newRandom(1, 1))
+			fast, plain := newRun(prepared(t, x), p, start, 1), newRun(prepared(t, x), p, start, 1)
+			plain.Reach = math.Inf(1) // no gap exceeds an infinite limit
 			if err := fast.iterate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +170,7 @@ func TestBoundsChangeNothing(t *testing.T) {
 			}
 			skipped := 0
 			for i, l := range fast.labels {
-				if fast.gap[i] > fast.skip[l] {
+				if fast.gap[i] > fast.limit[l] {
 					skipped++
 				}
 			}
@@ -181,8 +181,18 @@ func TestBoundsChangeNothing(t *testing.T) {
 	}
 }
 
-// nearest against its definition, whatever k mod 4, ties included.
-func TestNearest(t *testing.T) {
+// prepared are the rows of x ready for a run.
+func prepared(t testing.TB, x models.Matrix) *blocks.Rows {
+	t.Helper()
+	r := &blocks.Rows{Names: x.Names, N: x.Rows(), D: x.Cols(), X64: x.Data}
+	if err := r.Prepare(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// nearestOf against its definition, whatever k mod 4, ties included.
+func TestNearestOf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, k := rapid.IntRange(1, 7).Draw(t, "d"), rapid.IntRange(2, 13).Draw(t, "k")
 		grid := rapid.IntRange(-2, 2)
@@ -193,7 +203,7 @@ func TestNearest(t *testing.T) {
 		for j := range c {
 			c[j] = float64(grid.Draw(t, "c"))
 		}
-		best, d1, d2 := nearest(x, c)
+		best, d1, d2 := nearestOf(x, c)
 		all := make([]float64, k)
 		for i := range all {
 			all[i] = distance2(x, c[i*d:(i+1)*d])
@@ -387,17 +397,20 @@ func TestCanonicalNumbers(t *testing.T) {
 }
 
 func TestSampleRows(t *testing.T) {
-	all := rows{n: 1000, d: 1, x: make([]float64, 1000)}
-	for i := range all.x {
-		all.x[i] = float64(i)
+	all := blocks.Rows{Names: []string{"v"}, N: 1000, D: 1, X64: make([]float64, 1000)}
+	for i := range all.X64 {
+		all.X64[i] = float64(i)
 	}
 	hits := make([]int, 1000)
 	for seed := range uint64(400) {
-		s := sampleRows(all, 100, newRandom(seed, 0))
-		if len(s.x) != 100 || !slices.IsSorted(s.x) || len(slices.Compact(slices.Clone(s.x))) != 100 {
-			t.Fatalf("seed %d: sample %v", seed, s.x)
+		s, err := all.Sample(t.Context(), 100, newRandom(seed, 0).below)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, v := range s.x {
+		if len(s.X64) != 100 || !slices.IsSorted(s.X64) || len(slices.Compact(slices.Clone(s.X64))) != 100 {
+			t.Fatalf("seed %d: sample %v", seed, s.X64)
+		}
+		for _, v := range s.X64 {
 			hits[int(v)]++
 		}
 	}
@@ -493,13 +506,13 @@ func BenchmarkLloyd(b *testing.B) {
 			b.Run(fmt.Sprintf("data=%s/n=1e5/d=16/k=8/iterations=20/bounds=%v", name, bounds), func(b *testing.B) {
 				p := DefaultParams()
 				p.Tol, p.MaxIter = 0, 20
-				data := rows{n: x.Rows(), d: x.Cols(), x: x.Data}
+				data := prepared(b, x)
 				start := x.Data[:8*16]
 				rowIters := 0
 				for b.Loop() {
 					r := newRun(data, p, start, 1)
 					if !bounds {
-						r.reach = math.Inf(1)
+						r.Reach = math.Inf(1)
 					}
 					if err := r.iterate(b.Context()); err != nil {
 						b.Fatal(err)

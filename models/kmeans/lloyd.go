@@ -5,35 +5,20 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/internal/numeric"
+	"github.com/shoal-data/shoal/models/internal/numeric/nearest"
+	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 )
 
-// rows are n×d values, row-major, with weights w > 0 or nil for all 1.
-type rows struct {
-	n, d int
-	x, w []float64
-}
-
-func (r rows) row(i int) []float64 { return r.x[i*r.d : (i+1)*r.d : (i+1)*r.d] }
-
-func (r rows) weight(i int) float64 {
-	if r.w == nil {
-		return 1
-	}
-	return r.w[i]
-}
-
-// nearest is the centre nearest to x, the lowest index of equals, with the
+// nearestOf is the centre nearest to x, the lowest index of equals, with the
 // squared Euclidean distances to it and to the runner-up. centres is k×d, k ≥ 2.
 //
 // Distances are sums of squared differences in column order, one rounding an
 // operation: the explicit conversions forbid fusing into FMA, so every build
 // gives the same bits, and an equal pair of distances is equal for all.
-func nearest(x, centres []float64) (best int, d1, d2 float64) {
+func nearestOf(x, centres []float64) (best int, d1, d2 float64) {
 	d1, d2 = math.Inf(1), math.Inf(1)
 	d := len(x)
 	k := len(centres) / d
@@ -70,7 +55,7 @@ func closer(best int, d1, d2 float64, c int, s float64) (int, float64, float64) 
 	return best, d1, min(d2, s)
 }
 
-// distance2 is the squared Euclidean distance, to the same bits as in nearest.
+// distance2 is the squared Euclidean distance, to the same bits as in nearestOf.
 func distance2(x, y []float64) float64 {
 	y = y[:len(x)]
 	var s float64
@@ -83,188 +68,150 @@ func distance2(x, y []float64) float64 {
 
 // A run is Lloyd's algorithm on one set of rows from one start.
 //
-// Rows are handled in chunks whose bounds depend on k alone; each chunk keeps
-// its own sums, and these are added in chunk order. That makes the result
-// independent of how many workers share the chunks.
-//
 // A row's nearest centre cannot have changed while the gap between its nearest
 // and second nearest distances exceeds how far its centre has since moved plus
 // how far any other has (a simplification of Hamerly, SDM 2010, to one bound).
 // gap[i] holds that gap plus moved[label] as of when it was computed, so that a
-// row that is skipped needs no write.
+// row that is skipped needs no write. The other rows are found by package
+// nearest in float32; what it leaves in doubt is settled by nearestOf in
+// float64. So the labels are always those that nearestOf gives every row.
 type run struct {
-	rows
+	*blocks.Rows
 	k, workers, maxIter int
 	shiftLimit          float64 // stop when Σ‖shift‖² is at most this
 
 	centres []float64 // k×d
-	labels  []int     // n
-	gap     []float64 // n
+	labels  []uint16  // n
+	gap     []float32 // n
 	moved   []float64 // k: Σ over iterations of own shift + largest other shift
-	skip    []float64 // k: skip a row while its gap exceeds this
-	reach   float64   // no distance between a row and a centre exceeds this
+	limit   []float32 // k: skip a row while its gap exceeds this
+	stored  []float32 // k: moved, as it is added to gaps
 
-	chunk   int       // rows a chunk
-	sums    []float64 // chunks×k×d weighted sums of the rows
-	mass    []float64 // chunks×k weights
-	changed []int     // chunks: rows whose label changed in the last assignment
-	sqdist  []float64 // n squared distances to the labelled centre, once measured
+	packed  nearest.Centres
+	adder   adder
+	total   tally // of the labels
+	started bool  // every row has a label
+	hands   []*hand
 
 	iterations int
 	converged  bool
+	unsettled  int // rows whose label changed in the last iteration
 }
 
-func newRun(data rows, p Params, start []float64, workers int) *run {
-	// At least 4k rows a chunk keep the sums below a quarter of the data's size.
-	chunk := max(256, 4*p.K)
-	chunks := (data.n + chunk - 1) / chunk
+// A hand is what one worker needs to itself.
+type hand struct {
+	batch   nearest.Batch
+	found   []int32 // rows of the block to be looked at
+	change  tally
+	changed int
+	buf     []float64
+	y       []float32 // rows of a source, in the frame
+	upto    []int32   // 0, 1, 2, …
+}
+
+// mostClusters is the largest K: labels are held in 16 bits.
+const mostClusters = 1 << 16
+
+func newRun(data *blocks.Rows, p Params, start []float64, workers int) *run {
 	r := &run{
-		rows: data, k: p.K, workers: workers, maxIter: p.MaxIter,
-		shiftLimit: p.Tol * meanVariance(data),
+		Rows: data, k: p.K, workers: workers, maxIter: p.MaxIter,
+		shiftLimit: p.Tol * data.Variance,
 		centres:    slices.Clone(start),
-		labels:     make([]int, data.n),
-		gap:        make([]float64, data.n),
-		moved:      make([]float64, p.K), skip: make([]float64, p.K),
-		chunk: chunk,
-		sums:  make([]float64, chunks*p.K*data.d), mass: make([]float64, chunks*p.K),
-		changed: make([]int, chunks),
+		labels:     make([]uint16, data.N),
+		gap:        make([]float32, data.N),
+		moved:      make([]float64, p.K), limit: make([]float32, p.K), stored: make([]float32, p.K),
+		adder: newAdder(data),
+		total: newTally(p.K, data.D, data.W != nil),
 	}
-	top := 0.
-	for _, v := range data.x {
-		top = max(top, math.Abs(v))
+	for range max(1, min(workers, data.Blocks())) {
+		h := &hand{
+			found:  make([]int32, blocks.Size+nearest.Slack),
+			change: newTally(p.K, data.D, data.W != nil),
+			buf:    make([]float64, data.D),
+			upto:   make([]int32, blocks.Size),
+		}
+		for i := range h.upto {
+			h.upto[i] = int32(i)
+		}
+		r.hands = append(r.hands, h)
 	}
-	for _, v := range start {
-		top = max(top, math.Abs(v))
-	}
-	r.reach = 2 * top * math.Sqrt(float64(data.d))
-	for i := range r.labels {
-		r.labels[i] = -1 // so that the first assignment changes every row
-		r.gap[i] = math.Inf(-1)
-	}
+	r.bound()
 	return r
 }
 
-// meanVariance is the mean over columns of the weighted variance (÷ Σw).
-func meanVariance(data rows) float64 {
-	mean := make([]float64, data.d)
-	total := 0.
-	for i := range data.n {
-		w := data.weight(i)
-		total += w
-		for j, v := range data.row(i) {
-			mean[j] += float64(w * v)
-		}
+// assign moves every row to its nearest centre. It returns how many rows moved.
+func (r *run) assign(ctx context.Context) (int, error) {
+	framed := make([]float64, len(r.centres))
+	for i, v := range r.centres {
+		framed[i] = (v - r.Frame.Shift[i%r.D]) * r.Frame.Scale
 	}
-	for j := range mean {
-		mean[j] /= total
+	r.packed.Set(framed, r.k, r.D, r.Rounded)
+	err := r.Each(ctx, r.workers, func(worker int, b *blocks.Block) { r.assignBlock(r.hands[worker], b) })
+	changed := 0
+	for _, h := range r.hands {
+		r.total.merge(&h.change)
+		changed += h.changed
+		h.changed = 0
 	}
-	var s numeric.Compensated
-	for i := range data.n {
-		s.Add(data.weight(i) * distance2(data.row(i), mean))
+	if err != nil {
+		return 0, err
 	}
-	return s.Value() / total / float64(data.d)
+	r.started = true
+	return changed, nil
 }
 
-// each runs f on every chunk [lo,hi) of rows.
-func (r *run) each(ctx context.Context, f func(chunk, lo, hi int)) error {
-	chunks := len(r.changed)
-	workers := min(r.workers, chunks)
-	var next atomic.Int64
-	work := func() {
-		for {
-			c := int(next.Add(1)) - 1
-			if c >= chunks || ctx.Err() != nil {
-				return
-			}
-			f(c, c*r.chunk, min((c+1)*r.chunk, r.n))
-		}
+func (r *run) assignBlock(h *hand, b *blocks.Block) {
+	labels, gaps := r.labels[b.Lo:b.Lo+b.N], r.gap[b.Lo:b.Lo+b.N]
+	found := h.upto[:b.N]
+	if r.started {
+		found = h.found[:nearest.Filter(h.found, gaps, labels, r.limit)]
 	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("kmeans: %w", err)
-	}
-	return nil
-}
-
-// assign moves every row to its nearest centre and refreshes the sums of the
-// chunks in which a row moved. It returns how many rows did.
-func (r *run) assign(ctx context.Context) (moved int, err error) {
-	err = r.each(ctx, func(chunk, lo, hi int) {
-		changed := 0
-		for i := lo; i < hi; i++ {
-			l := r.labels[i]
-			if l >= 0 && r.gap[i] > r.skip[l] {
-				continue
-			}
-			c, d1, d2 := nearest(r.row(i), r.centres)
-			r.gap[i] = math.Sqrt(d2) - math.Sqrt(d1) + r.moved[c]
-			if c != l {
-				r.labels[i] = c
-				changed++
-			}
+	for len(found) > 0 {
+		some := found[:min(nearest.Rows, len(found))]
+		found = found[len(some):]
+		y, at, ahead := b.Y, some, found[:min(nearest.Rows, len(found))]
+		if y == nil {
+			y, at, ahead = r.frameRows(h, b, some), h.upto[:len(some)], nil
 		}
-		r.changed[chunk] = changed
-		if changed > 0 {
-			r.sum(chunk, lo, hi)
-		}
-	})
-	for _, c := range r.changed {
-		moved += c
-	}
-	return moved, err
-}
-
-func (r *run) sum(chunk, lo, hi int) {
-	sums := r.sums[chunk*r.k*r.d : (chunk+1)*r.k*r.d]
-	mass := r.mass[chunk*r.k : (chunk+1)*r.k]
-	clear(sums)
-	clear(mass)
-	for i := lo; i < hi; i++ {
-		c, x := r.labels[i], r.row(i)
-		s := sums[c*r.d : (c+1)*r.d]
-		s = s[:len(x)]
-		if r.w == nil {
-			mass[c]++
-			for j, v := range x {
-				s[j] += v
+		h.batch.Find(&r.packed, y, at, ahead)
+		for t, i := range some {
+			label := uint16(h.batch.Which[t])
+			gap := h.batch.Gap[t]
+			if h.batch.Doubt(t) {
+				label, gap = r.settle(b.Row(int(i), h.buf))
 			}
-			continue
-		}
-		w := r.w[i]
-		mass[c] += w
-		for j, v := range x {
-			s[j] += float64(w * v)
+			gaps[i] = gap + r.stored[label]
+			if was := labels[i]; was != label || !r.started {
+				labels[i] = label
+				from := int(was)
+				if !r.started {
+					from = -1
+				}
+				r.adder.add(&h.change, from, int(label), b.Row(int(i), h.buf), b.Weight(int(i)))
+				h.changed++
+			}
 		}
 	}
 }
 
-// means adds the chunks' sums in order and returns the k×d means and k weights;
-// the mean of an empty cluster is its present centre.
-func (r *run) means() (means, mass []float64) {
-	means, mass = make([]float64, r.k*r.d), make([]float64, r.k)
-	for chunk := range r.changed {
-		for i, v := range r.sums[chunk*r.k*r.d : (chunk+1)*r.k*r.d] {
-			means[i] += v
-		}
-		for c, v := range r.mass[chunk*r.k : (chunk+1)*r.k] {
-			mass[c] += v
-		}
+// frameRows are the given rows of the block in the frame, one after another.
+func (r *run) frameRows(h *hand, b *blocks.Block, some []int32) []float32 {
+	if h.y == nil {
+		h.y = make([]float32, nearest.Rows*r.D)
 	}
-	for c, m := range mass {
-		for j := c * r.d; j < (c+1)*r.d; j++ {
-			if m > 0 {
-				means[j] /= m
-			} else {
-				means[j] = r.centres[j]
-			}
-		}
+	for t, i := range some {
+		r.Frame.Put(h.y[t*r.D:(t+1)*r.D], b.Row(int(i), h.buf))
 	}
-	return means, mass
+	return h.y
+}
+
+// settle finds the nearest centre in float64, with a lower bound on the gap in
+// the frame's units.
+func (r *run) settle(x []float64) (label uint16, gap float32) {
+	c, d1, d2 := nearestOf(x, r.centres)
+	a, b := math.Sqrt(d1), math.Sqrt(d2)
+	exact := (b - a - 0x1p-44*float64(r.D+8)*(b+a)) * r.Frame.Scale
+	return uint16(c), float32(exact - 0x1p-23*math.Abs(exact))
 }
 
 // iterate runs Lloyd's algorithm (IEEE Trans. Inf. Theory 28, 1982) until no
@@ -275,22 +222,20 @@ func (r *run) iterate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		means, mass := r.means()
-		empty := slices.Contains(mass, 0)
+		means := r.adder.means(&r.total, r.centres)
+		empty := slices.Contains(r.total.count, 0)
 		if moved == 0 && !empty {
 			r.converged = true // the centres are the means of these very labels
 			return nil
 		}
 		r.iterations++
+		r.unsettled = moved
 		if empty {
-			if err := r.measure(ctx); err != nil {
-				return err
-			}
-			if err := r.refill(means, mass); err != nil {
+			if err := r.refill(ctx, means); err != nil {
 				return err
 			}
 		}
-		if r.shift(means) <= r.shiftLimit && !empty {
+		if r.move(means) <= r.shiftLimit && !empty {
 			r.converged = true
 			return nil
 		}
@@ -298,15 +243,15 @@ func (r *run) iterate(ctx context.Context) error {
 	return nil
 }
 
-// shift moves the centres, widens the bounds by how far, and returns Σ‖shift‖².
-func (r *run) shift(to []float64) float64 {
+// move moves the centres, widens the bounds by how far, and returns Σ‖shift‖².
+func (r *run) move(to []float64) float64 {
 	var total, largest, second float64
 	argmax := 0
 	far := make([]float64, r.k)
 	for c := range r.k {
-		s := distance2(to[c*r.d:(c+1)*r.d], r.centres[c*r.d:(c+1)*r.d])
+		s := distance2(to[c*r.D:(c+1)*r.D], r.centres[c*r.D:(c+1)*r.D])
 		total += s
-		far[c] = math.Sqrt(s)
+		far[c] = math.Sqrt(s) * r.Frame.Scale
 		if far[c] > largest {
 			largest, second, argmax = far[c], largest, c
 		} else {
@@ -320,140 +265,178 @@ func (r *run) shift(to []float64) float64 {
 			other = second
 		}
 		r.moved[c] += far[c] + other
-		// Computed distances are within (d+4)/2 units of 2⁻⁵² of true ones,
-		// relatively, and moved has been rounded once an iteration. A margin
-		// far above all that makes skipping agree with computing, always.
-		r.skip[c] = r.moved[c] + 0x1p-44*float64(r.d+8)*(r.reach+r.moved[c])
 	}
+	r.bound()
 	return total
 }
 
-// measure sets sqdist to each row's squared distance from its labelled centre.
-func (r *run) measure(ctx context.Context) error {
-	if r.sqdist == nil {
-		r.sqdist = make([]float64, r.n)
+// bound sets the limits that follow from moved.
+func (r *run) bound() {
+	for c, m := range r.moved {
+		r.stored[c] = float32(m)
+		// Gaps and stored are float32: their sum is off by 2⁻²³ of itself and of
+		// stored at most. Distances that nearestOf computes are off by (d+4)·2⁻⁵³,
+		// relatively, and moved has been rounded once an iteration. Margins above
+		// all that make skipping agree with computing, always.
+		r.limit[c] = float32(m*(1+0x1p-20) + 0x1p-40*float64(r.D+8)*(r.Reach+m))
 	}
-	return r.each(ctx, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			c := r.labels[i]
-			r.sqdist[i] = distance2(r.row(i), r.centres[c*r.d:(c+1)*r.d])
-		}
-	})
 }
 
-// refill puts each empty cluster's centre on the row then farthest from its
-// own, the first of equals. When every row sits on its centre there are fewer
-// distinct rows than clusters.
-func (r *run) refill(centres, mass []float64) error {
-	for c, m := range mass {
-		if m > 0 {
+// measure is Σ w‖x-c‖² over all rows and their centres, the same for any order
+// of the rows.
+func (r *run) measure(ctx context.Context) (float64, error) {
+	longest := r.Reach / r.Frame.Scale
+	g := numeric.NewGrid(r.Weight*longest*longest, r.N)
+	high, low := make([]float64, len(r.hands)), make([]float64, len(r.hands))
+	err := r.Each(ctx, r.workers, func(worker int, b *blocks.Block) {
+		h := r.hands[worker]
+		var sh, sl float64
+		for i := range b.N {
+			c := int(r.labels[b.Lo+i])
+			ph, pl := g.Part(b.Weight(i) * distance2(b.Row(i, h.buf), r.centres[c*r.D:(c+1)*r.D]))
+			sh += ph
+			sl += pl
+		}
+		high[worker] += sh
+		low[worker] += sl
+	})
+	var sh, sl float64
+	for i := range high {
+		sh += high[i]
+		sl += low[i]
+	}
+	return sh + sl, err
+}
+
+// refill puts the centre, in centres, of each empty cluster on the row that is
+// then farthest from its own, the first of equals. When every row sits on its
+// centre there are fewer distinct rows than clusters.
+func (r *run) refill(ctx context.Context, centres []float64) error {
+	var placed []float64
+	for c, n := range r.total.count {
+		if n > 0 {
 			continue
 		}
-		far := 0
-		for i, s := range r.sqdist {
-			if s > r.sqdist[far] {
-				far = i
+		type farthest struct {
+			d2  float64
+			row int
+			x   []float64
+		}
+		far := make([]farthest, len(r.hands))
+		for i := range far {
+			far[i].x = make([]float64, r.D)
+		}
+		err := r.Each(ctx, r.workers, func(worker int, b *blocks.Block) {
+			f := &far[worker]
+			for i := range b.N {
+				l := int(r.labels[b.Lo+i])
+				x := b.Row(i, r.hands[worker].buf)
+				d2 := distance2(x, r.centres[l*r.D:(l+1)*r.D])
+				for p := 0; p < len(placed); p += r.D {
+					d2 = min(d2, distance2(x, placed[p:p+r.D]))
+				}
+				if d2 > f.d2 || d2 == f.d2 && b.Lo+i < f.row {
+					f.d2, f.row = d2, b.Lo+i
+					copy(f.x, x)
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+		best := far[0]
+		for _, f := range far[1:] {
+			if f.d2 > best.d2 || f.d2 == best.d2 && f.row < best.row {
+				best = f
 			}
 		}
-		if r.sqdist[far] == 0 {
+		if best.d2 == 0 {
 			return fmt.Errorf("kmeans: K (%d) exceeds the number of distinct rows; lower K", r.k)
 		}
-		at := r.row(far)
-		copy(centres[c*r.d:], at)
-		for i := range r.sqdist {
-			r.sqdist[i] = min(r.sqdist[i], distance2(r.row(i), at))
-		}
+		copy(centres[c*r.D:], best.x)
+		placed = append(placed, best.x...)
 	}
 	return nil
 }
 
-// reassign labels every row by the present centres, without bounds, and
-// measures the distances.
-func (r *run) reassign(ctx context.Context) (mass []float64, err error) {
-	if r.sqdist == nil {
-		r.sqdist = make([]float64, r.n)
-	}
-	err = r.each(ctx, func(chunk, lo, hi int) {
-		m := r.mass[chunk*r.k : (chunk+1)*r.k]
-		clear(m)
-		for i := lo; i < hi; i++ {
-			c, d1, _ := nearest(r.row(i), r.centres)
-			r.labels[i], r.sqdist[i] = c, d1
-			m[c] += r.weight(i)
-		}
-	})
-	mass = make([]float64, r.k)
-	for i, v := range r.mass {
-		mass[i%r.k] += v
-	}
-	return mass, err
-}
-
-// finish numbers the clusters canonically and makes the labels agree with the
-// centres. It returns the clusters' weights, all positive.
-func (r *run) finish(ctx context.Context) (mass []float64, err error) {
-	r.reorder(canonical(r.centres, r.d, make([]float64, r.k)))
+// finish makes the labels agree with the centres and numbers the clusters
+// canonically. It returns the clusters' weights, all positive.
+func (r *run) finish(ctx context.Context) (weights []float64, err error) {
+	r.reorder(canonical(r.centres, r.D, make([]float64, r.k)))
 	// A row halfway between two centres belongs to the lower number, so
 	// renumbering can change weights and these the numbers; a few rounds settle
 	// it. If ever they do not, the labels still agree with the centres.
 	for round := 0; ; round++ {
-		if mass, err = r.reassign(ctx); err != nil {
+		if _, err := r.assign(ctx); err != nil {
 			return nil, err
 		}
-		if slices.Contains(mass, 0) {
+		if slices.Contains(r.total.count, 0) {
 			// Only a run stopped early gets here. Every row's distance can only
 			// shrink and one becomes 0, so this ends.
-			if err := r.refill(r.centres, mass); err != nil {
+			centres := slices.Clone(r.centres)
+			if err := r.refill(ctx, centres); err != nil {
 				return nil, err
 			}
+			r.move(centres)
 			round = 0
 			continue
 		}
-		order := canonical(r.centres, r.d, mass)
+		weights = make([]float64, r.k)
+		for c := range weights {
+			weights[c] = r.total.weight(c)
+		}
+		order := canonical(r.centres, r.D, weights)
 		if slices.IsSorted(order) || round == 8 {
-			return mass, nil
+			return weights, nil
 		}
 		r.reorder(order)
 	}
 }
 
+// reorder renumbers the clusters: number c goes to what was order[c].
 func (r *run) reorder(order []int) {
-	old := slices.Clone(r.centres)
+	if slices.IsSorted(order) {
+		return
+	}
+	number := make([]uint16, r.k)
 	for to, from := range order {
-		copy(r.centres[to*r.d:(to+1)*r.d], old[from*r.d:])
+		number[from] = uint16(to)
+	}
+	permute(r.centres, order)
+	permute(r.moved, order)
+	permute(r.total.count, order)
+	permute(r.total.mass, order)
+	permute(r.total.rest, order)
+	permute(r.total.high, order)
+	permute(r.total.low, order)
+	r.bound()
+	for i, l := range r.labels {
+		r.labels[i] = number[l]
 	}
 }
 
-// inertia is Σ w‖x−c‖² over the distances last measured.
-func (r *run) inertia() float64 {
-	var s numeric.Compensated
-	for i, v := range r.sqdist {
-		s.Add(r.weight(i) * v)
+// permute reorders the pieces of x, as many as order is long.
+func permute[T any](x []T, order []int) {
+	size := len(x) / len(order)
+	old := slices.Clone(x)
+	for to, from := range order {
+		copy(x[to*size:(to+1)*size], old[from*size:(from+1)*size])
 	}
-	return s.Value()
 }
 
 func (r *run) warnings() []models.Warning {
 	var ws []models.Warning
 	if !r.converged && r.iterations > 0 {
-		changed := 0
-		for _, c := range r.changed {
-			changed += c
-		}
 		ws = append(ws, models.Warning{
 			Code:    "kmeans.not_converged",
-			Message: fmt.Sprintf("stopped after %d iterations with %d of %d rows still changing cluster; raise MaxIter or Tol", r.iterations, changed, r.n),
+			Message: fmt.Sprintf("stopped after %d iterations with %d of %d rows still changing cluster; raise MaxIter or Tol", r.iterations, r.unsettled, r.N),
 		})
 	}
-	count := make([]int, r.k)
-	for _, l := range r.labels {
-		count[l]++
-	}
-	for c, n := range count {
+	for c, n := range r.total.count {
 		if n < tinyRows {
 			ws = append(ws, models.Warning{
 				Code:    "kmeans.few_members",
-				Message: fmt.Sprintf("cluster %d of %d has %d of %d rows; lower K", c, r.k, n, r.n),
+				Message: fmt.Sprintf("cluster %d of %d has %d of %d rows; lower K", c, r.k, n, r.N),
 			})
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 )
 
 // random draws from PCG-DXSM, whose outputs for a seed are fixed by its
@@ -34,25 +36,39 @@ func (r random) below(n int) int {
 
 // bestStart runs the restarts and returns the one of lowest inertia, the first
 // of equals, with the inertia of each. They run on a sample of SeedSample rows
-// when there are more, unless the sample has fewer than K distinct ones.
-func bestStart(ctx context.Context, p Params, all rows) (*run, []float64, error) {
+// when there are more, or on distinct rows when the sample has fewer than K.
+func bestStart(ctx context.Context, p Params, all *blocks.Rows) (*run, []float64, error) {
 	on := all
-	if all.n > p.SeedSample {
-		on = sampleRows(all, p.SeedSample, newRandom(p.Seed, streamSample))
+	if all.N > p.SeedSample || all.X64 == nil {
+		sample, err := all.Sample(ctx, min(all.N, p.SeedSample), newRandom(p.Seed, streamSample).below)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := sample.Prepare(ctx, p.Workers); err != nil {
+			return nil, nil, err
+		}
+		on = sample
 	}
 	runs, inertia, err := restarts(ctx, p, on)
 	if err != nil {
 		return nil, nil, err
 	}
-	if runs == nil && on.n < all.n {
-		if runs, inertia, err = restarts(ctx, p, all); err != nil {
+	if runs == nil {
+		if on, err = all.Distinct(ctx, p.SeedSample); err != nil {
 			return nil, nil, err
 		}
-		on = all
-	}
-	if runs == nil {
-		_, distinct := plusPlus(on, p.K, newRandom(p.Seed, streamRestart))
-		return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the %d distinct rows; lower K", p.K, distinct)
+		if on.N < p.K {
+			return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the %d distinct rows; lower K", p.K, on.N)
+		}
+		if err := on.Prepare(ctx, p.Workers); err != nil {
+			return nil, nil, err
+		}
+		if runs, inertia, err = restarts(ctx, p, on); err != nil {
+			return nil, nil, err
+		}
+		if runs == nil { // rows differ, but by less than their squares can show
+			return nil, nil, fmt.Errorf("kmeans: K (%d) exceeds the number of rows at a distance from one another; lower K", p.K)
+		}
 	}
 	best := 0
 	for i, v := range inertia {
@@ -65,7 +81,7 @@ func bestStart(ctx context.Context, p Params, all rows) (*run, []float64, error)
 
 // restarts runs every restart to its end. It returns nil runs when there are
 // fewer than K distinct rows.
-func restarts(ctx context.Context, p Params, on rows) ([]*run, []float64, error) {
+func restarts(ctx context.Context, p Params, on *blocks.Rows) ([]*run, []float64, error) {
 	runs, inertia := make([]*run, p.Restarts), make([]float64, p.Restarts)
 	few := make([]bool, p.Restarts)
 	// One worker a restart; what is left over works inside each.
@@ -86,12 +102,12 @@ func restarts(ctx context.Context, p Params, on rows) ([]*run, []float64, error)
 			if err := r.iterate(ctx); err != nil {
 				return err
 			}
-			if err := r.measure(ctx); err != nil {
+			var err error
+			if inertia[i], err = r.measure(ctx); err != nil {
 				return err
 			}
-			inertia[i] = r.inertia()
 			// Keep the centres, let go of what is as large as the rows.
-			r.labels, r.gap, r.sums, r.mass, r.sqdist = nil, nil, nil, nil, nil
+			r.labels, r.gap, r.hands = nil, nil, nil
 			runs[i] = r
 			return nil
 		})
@@ -105,41 +121,31 @@ func restarts(ctx context.Context, p Params, on rows) ([]*run, []float64, error)
 	return runs, inertia, nil
 }
 
-// sampleRows draws m of the rows without replacement, keeping their order
-// (Vitter, CACM 27, 1984, algorithm S: select with probability still needed
-// over still left).
-func sampleRows(all rows, m int, rnd random) rows {
-	s := rows{n: m, d: all.d, x: make([]float64, 0, m*all.d)}
-	for i := range all.n {
-		if rnd.below(all.n-i) >= m-len(s.x)/all.d {
-			continue
-		}
-		s.x = append(s.x, all.row(i)...)
-		if all.w != nil {
-			s.w = append(s.w, all.w[i])
-		}
-	}
-	return s
-}
-
 // plusPlus chooses k rows as centres by greedy k-means++ (Arthur and
 // Vassilvitskii, SODA 2007, §2.2 and its closing remark on trying several
 // candidates): each next centre is, of 2+⌊ln k⌋ rows drawn with probability
 // proportional to weight times squared distance to the nearest centre so far,
 // the one that leaves the least total. distinct < k says that only so many
 // distinct rows exist; then centres is incomplete.
-func plusPlus(on rows, k int, rnd random) (centres []float64, distinct int) {
+func plusPlus(on *blocks.Rows, k int, rnd random) (centres []float64, distinct int) {
+	row := func(i int) []float64 { return on.X64[i*on.D : (i+1)*on.D : (i+1)*on.D] }
+	weight := func(i int) float64 {
+		if on.W == nil {
+			return 1
+		}
+		return on.W[i]
+	}
 	candidates := 2 + int(math.Log(float64(k)))
-	potential := make([]float64, on.n) // weight · squared distance to the nearest centre
+	potential := make([]float64, on.N) // weight · squared distance to the nearest centre
 	for i := range potential {
-		potential[i] = on.weight(i)
+		potential[i] = weight(i)
 	}
 	first := draw(potential, sumOf(potential), rnd)
-	centres = slices.Clone(on.row(first))
+	centres = slices.Clone(row(first))
 	for i := range potential {
-		potential[i] = on.weight(i) * distance2(on.row(i), centres)
+		potential[i] = weight(i) * distance2(row(i), centres)
 	}
-	best, trial := make([]float64, on.n), make([]float64, on.n)
+	best, trial := make([]float64, on.N), make([]float64, on.N)
 	for distinct = 1; distinct < k; distinct++ {
 		total := sumOf(potential)
 		if total == 0 {
@@ -147,19 +153,19 @@ func plusPlus(on rows, k int, rnd random) (centres []float64, distinct int) {
 		}
 		bestTotal, bestRow := math.Inf(1), 0
 		for range candidates {
-			row := draw(potential, total, rnd)
+			drawn := draw(potential, total, rnd)
 			var sum float64
-			at := on.row(row)
+			at := row(drawn)
 			for i := range trial {
-				trial[i] = min(potential[i], on.weight(i)*distance2(on.row(i), at))
+				trial[i] = min(potential[i], weight(i)*distance2(row(i), at))
 				sum += trial[i]
 			}
 			if sum < bestTotal {
-				bestTotal, bestRow = sum, row
+				bestTotal, bestRow = sum, drawn
 				best, trial = trial, best
 			}
 		}
-		centres = append(centres, on.row(bestRow)...)
+		centres = append(centres, row(bestRow)...)
 		potential, best = best, potential
 	}
 	return centres, distinct
