@@ -198,11 +198,10 @@ func (t *Tree) GoesLeft(i int, v float64) bool {
 }
 
 // A flatTree is a tree laid out for speed: siblings adjacent, leaves their own
-// children, so that any number of steps may be taken.
+// children, so that rows beside one another may take as many steps as the slowest.
 type flatTree struct {
 	nodes []flatNode
 	value []float64 // by node; only leaves' are used
-	depth int       // steps that reach every leaf
 	sets  [][]uint64
 }
 
@@ -230,14 +229,13 @@ func (t *Tree) flatten() flatTree {
 	f.nodes, f.value = make([]flatNode, 2*len(t.Column)+2), make([]float64, 2*len(t.Column)+2)
 	type item struct {
 		child, place int32
-		depth        int
 	}
 	root := int32(0)
 	if len(t.Column) == 0 {
 		root = ^0
 	}
 	free := int32(2)
-	for queue := []item{{root, 0, 0}}; len(queue) > 0; queue = queue[1:] {
+	for queue := []item{{root, 0}}; len(queue) > 0; queue = queue[1:] {
 		q := queue[0]
 		if q.child < 0 {
 			f.nodes[q.place] = flatNode{threshold: math.Inf(1), next: uint32(q.place &^ 1)}
@@ -247,7 +245,6 @@ func (t *Tree) flatten() flatTree {
 				f.nodes[q.place] = flatNode{threshold: math.Inf(-1), next: uint32(q.place)}
 			}
 			f.value[q.place] = t.Value[^q.child]
-			f.depth = max(f.depth, q.depth)
 			continue
 		}
 		i := q.child
@@ -265,7 +262,7 @@ func (t *Tree) flatten() flatTree {
 			f.sets = append(f.sets, set)
 		}
 		f.nodes[q.place] = node
-		queue = append(queue, item{t.Left[i], free, q.depth + 1}, item{t.Right[i], free + 1, q.depth + 1})
+		queue = append(queue, item{t.Left[i], free}, item{t.Right[i], free + 1})
 		free += 2
 	}
 	return f
@@ -273,11 +270,13 @@ func (t *Tree) flatten() flatTree {
 
 // leaf is the place of the leaf that a row comes to.
 func (f *flatTree) leaf(row []float64) uint32 {
-	at := uint32(0)
-	for range f.depth {
-		at = f.step(at, row)
+	for at := uint32(0); ; {
+		to := f.step(at, row)
+		if to == at {
+			return at
+		}
+		at = to
 	}
-	return at
 }
 
 func (f *flatTree) step(at uint32, row []float64) uint32 {
@@ -333,12 +332,17 @@ func (m *Model) scores(dst []float64, x models.Matrix) {
 func (f *flatTree) add(dst, rows []float64, d int) {
 	i := 0
 	if f.sets == nil {
+		nodes := f.nodes
 		for ; i+rowsAtOnce <= len(dst); i += rowsAtOnce {
 			var at [rowsAtOnce]uint32
-			for range f.depth {
+			eight := rows[i*d : (i+rowsAtOnce)*d]
+			for moved := uint32(1); moved != 0; { // until all have come to their leaves
+				moved = 0
 				for r := range at {
-					n := &f.nodes[at[r]]
-					at[r] = descend(n, rows[(i+r)*d+int(n.column)])
+					n := &nodes[at[r]]
+					to := descend(n, eight[r*d+int(n.column)])
+					moved |= to ^ at[r]
+					at[r] = to
 				}
 			}
 			for r, leaf := range at {

@@ -96,6 +96,7 @@ func tally(values, weights []float64, missing *bool) (distinct, mass []float64) 
 		}
 		values, weights = v, w
 	}
+	distinct, mass = values[:0], make([]float64, 0, kept)
 	for i, v := range values {
 		w := 1.0
 		if weights != nil {

@@ -79,7 +79,7 @@ func square(v float64) float64 { return v * v }
 
 // atValue is minus twice what a leaf of value v adds to the loss.
 func (j *judge) atValue(g, h, v, l2 float64) float64 {
-	return -(2*(g*v+j.p.L1*math.Abs(v)) + (h+l2)*v*v)
+	return -(2*(float64(g*v)+float64(j.p.L1*math.Abs(v))) + float64((h+l2)*v*v))
 }
 
 // gain of sending left, whose weight is w, exactly or estimated, to the left; 0
@@ -157,6 +157,9 @@ func (g *growth) findIn(l *Leaf, k int, wide bool) (best split) {
 // thresholds is the best split of a numeric column; weights, when known, are the
 // bins' exact ones.
 func (j *judge) thresholds(col *column, sums []kernel.Sums, weights []float64) (best split) {
+	if weights == nil && !j.monotone && j.p.L1 == 0 {
+		return j.plainThresholds(col, sums)
+	}
 	var missing kernel.Sums
 	var missingWeight float64
 	last := col.values - 2 // the last bin to go left
@@ -190,6 +193,64 @@ func (j *judge) thresholds(col *column, sums []kernel.Sums, weights []float64) (
 		}
 	}
 	if best.gain > 0 && missing.H == 0 {
+		// Nothing tells where missing values belong: with the heavier side.
+		best.missingLeft = 2*best.left.H >= j.sums.H
+	}
+	return best
+}
+
+// plainThresholds is thresholds where weights are estimated and nothing bounds or
+// shrinks the leaves' values: the same without the cases. It counts in coarse units, in
+// which sums are whole numbers and their differences exact.
+func (j *judge) plainThresholds(col *column, sums []kernel.Sums) (best split) {
+	var missingG, missingH float64
+	last := col.values - 2 // the last bin to go left
+	if col.missing && sums[col.values].H > 0 {
+		missingG, missingH = float64(sums[col.values].G), float64(sums[col.values].H)
+		last++ // all values left, missing ones right
+	}
+	g, h, l2 := float64(j.sums.G), float64(j.sums.H), j.l2/j.perH
+	least := max((float64(j.p.MinLeafRows)-.5)/j.perWeight, j.p.MinLeafHessian/j.perH)
+	most := h - least
+	bin, missingLeft := -1, false
+	var highest, leftG, leftH float64
+	for b, s := range sums[:last+1] {
+		if s.H == 0 {
+			continue // no row: the same split as before
+		}
+		leftG += float64(s.G)
+		leftH += float64(s.H)
+		if leftH >= least && leftH <= most {
+			rightG := g - leftG
+			if v := leftG*leftG/(leftH+l2) + rightG*rightG/(h-leftH+l2); v > highest {
+				highest, bin, missingLeft = v, b, false
+			}
+		}
+		if missingH == 0 || b == col.values-1 {
+			continue
+		}
+		if withH := leftH + missingH; withH >= least && withH <= most {
+			withG := leftG + missingG
+			rightG := g - withG
+			if v := withG*withG/(withH+l2) + rightG*rightG/(h-withH+l2); v > highest {
+				highest, bin, missingLeft = v, b, true
+			}
+		}
+	}
+	gain := float64(highest*(j.perG*j.perG/j.perH)) - j.own
+	if bin < 0 || !(gain > j.p.MinGain) || gain <= 1e-12*j.own {
+		return split{}
+	}
+	best = split{gain: gain, bin: bin, missingLeft: missingLeft}
+	for _, s := range sums[:bin+1] {
+		best.left.G += s.G
+		best.left.H += s.H
+	}
+	switch {
+	case missingLeft:
+		best.left.G += sums[col.values].G
+		best.left.H += sums[col.values].H
+	case missingH == 0:
 		// Nothing tells where missing values belong: with the heavier side.
 		best.missingLeft = 2*best.left.H >= j.sums.H
 	}
