@@ -246,3 +246,62 @@ func loss(of gbdt.Loss, y, p []float64) (sum float64) {
 	}
 	return sum / float64(len(y))
 }
+
+// onnxruntime runs what we export and predicts the same; onnx's checker finds
+// nothing wrong with it.
+func TestONNX(t *testing.T) {
+	x, y := simulate(4000, 20)
+	flat := models.NewMatrix(x.Names, 40)
+	for _, c := range []struct {
+		name   string
+		loss   gbdt.Loss
+		x      models.Matrix
+		change func(*gbdt.Params)
+	}{
+		{"logistic", gbdt.Logistic, x, func(*gbdt.Params) {}},
+		{"numeric", gbdt.Logistic, x, func(p *gbdt.Params) { p.Categorical = nil }},
+		{"squared", gbdt.Squared, x, func(*gbdt.Params) {}},
+		{"tweedie", gbdt.Tweedie, x, func(*gbdt.Params) {}},
+		{"no split", gbdt.Squared, flat, func(*gbdt.Params) {}},
+	} {
+		p := small()
+		p.Loss, p.Trees = c.loss, 30
+		c.change(&p)
+		m, _, err := gbdt.Fit(t.Context(), p, c.x, y[:c.x.Rows()])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var model bytes.Buffer
+		if err := m.WriteONNX(&model); err != nil {
+			t.Fatal(err)
+		}
+		probe := probes(m, 10000)
+		var got struct {
+			Score, Prediction []float64
+			Columns           []string
+		}
+		pyoracle.Run(t, `
+import base64, json, sys
+import numpy, onnx, onnxruntime
+a = json.load(sys.stdin)
+m = base64.b64decode(a["model"])
+onnx.checker.check_model(onnx.load_from_string(m), full_check=True)
+s = onnxruntime.InferenceSession(m, providers=["CPUExecutionProvider"])
+score, p = s.run(["score", "prediction"], {"x": numpy.array(a["x"], dtype=float)})
+print(json.dumps({"Score": score.ravel().tolist(), "Prediction": p.ravel().tolist(),
+    "Columns": json.loads(s.get_modelmeta().custom_metadata_map["columns"])}))
+`, map[string]any{"model": model.Bytes(), "x": nullable(probe)}, &got)
+		if !slices.Equal(got.Columns, x.Names) {
+			t.Errorf("%s: columns %v", c.name, got.Columns)
+		}
+		score, err := m.Scores(nil, probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range predict(t, m, probe) {
+			if math.Abs(got.Score[i]-score[i]) > 1e-12*(1+math.Abs(score[i])) || math.Abs(got.Prediction[i]-want) > 1e-12*(1+want) {
+				t.Fatalf("%s: row %d scores %v and %v in onnxruntime, %v and %v here: %v", c.name, i, got.Score[i], got.Prediction[i], score[i], want, probe.Row(i))
+			}
+		}
+	}
+}
