@@ -619,3 +619,50 @@ func TestSameBytesEverywhere(t *testing.T) {
 		t.Errorf("model and predictions hash to %s, want %s", got, want)
 	}
 }
+
+func BenchmarkFit(b *testing.B) {
+	for _, n := range []int{1e4, 1e5} {
+		x, y := simulate(n, 1)
+		wide := models.Matrix{} // 48 columns: eight shifted copies
+		for c := range 8 {
+			for _, name := range x.Names {
+				wide.Names = append(wide.Names, fmt.Sprint(name, c))
+			}
+		}
+		for i := range n {
+			for c := range 8 {
+				wide.Data = append(wide.Data, x.Row((i+c*c)%n)...)
+			}
+		}
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("n=%d/d=48/workers=%d", n, workers), func(b *testing.B) {
+				p := gbdt.DefaultParams()
+				p.Trees, p.Workers = 20, workers
+				for b.Loop() {
+					fit(b, p, wide, y)
+				}
+				b.ReportMetric(float64(n*p.Trees)*float64(b.N)/b.Elapsed().Seconds(), "row-trees/s")
+			})
+		}
+	}
+}
+
+func BenchmarkPredict(b *testing.B) {
+	x, y := simulate(50000, 1)
+	for _, categorical := range []bool{false, true} {
+		p := gbdt.DefaultParams()
+		if categorical {
+			p.Categorical = []string{"channel"}
+		}
+		m := fit(b, p, x, y)
+		b.Run(fmt.Sprintf("trees=100/categorical=%v", categorical), func(b *testing.B) {
+			dst := make([]float64, len(y))
+			for b.Loop() {
+				if _, err := m.Predict(dst, x); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(y))*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

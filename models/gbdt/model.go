@@ -331,23 +331,26 @@ func (m *Model) scores(dst []float64, x models.Matrix) {
 // add adds the tree's value of each row to dst.
 func (f *flatTree) add(dst, rows []float64, d int) {
 	i := 0
-	if f.sets == nil {
-		nodes := f.nodes
-		for ; i+rowsAtOnce <= len(dst); i += rowsAtOnce {
-			var at [rowsAtOnce]uint32
-			eight := rows[i*d : (i+rowsAtOnce)*d]
-			for moved := uint32(1); moved != 0; { // until all have come to their leaves
-				moved = 0
-				for r := range at {
-					n := &nodes[at[r]]
-					to := descend(n, eight[r*d+int(n.column)])
-					moved |= to ^ at[r]
-					at[r] = to
+	nodes := f.nodes
+	for ; i+rowsAtOnce <= len(dst); i += rowsAtOnce {
+		var at [rowsAtOnce]uint32
+		eight := rows[i*d : (i+rowsAtOnce)*d]
+		for moved := uint32(1); moved != 0; { // until all have come to their leaves
+			moved = 0
+			for r := range at {
+				n := &nodes[at[r]]
+				var to uint32
+				if n.column&setFlag == 0 {
+					to = descend(n, eight[r*d+int(n.column)])
+				} else {
+					to = f.step(at[r], eight[r*d:(r+1)*d])
 				}
+				moved |= to ^ at[r]
+				at[r] = to
 			}
-			for r, leaf := range at {
-				dst[i+r] += f.value[leaf]
-			}
+		}
+		for r, leaf := range at {
+			dst[i+r] += f.value[leaf]
 		}
 	}
 	for ; i < len(dst); i++ {

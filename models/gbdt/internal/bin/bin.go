@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sync"
 )
 
 // MaxBins is the most bins for values; one more is kept for missing ones.
@@ -331,6 +332,9 @@ func value(k uint64) float64 {
 	return math.Float64frombits(k ^ (uint64(^int64(k)>>63) | 1<<63))
 }
 
+// rooms are what radix sorts in, kept from one column to the next.
+var rooms = sync.Pool{New: func() any { return new([]uint64) }}
+
 // radix sorts finite values, eleven bits at a time.
 func radix(values []float64) {
 	const digit, size = 11, 1 << 11
@@ -338,7 +342,12 @@ func radix(values []float64) {
 		slices.Sort(values)
 		return
 	}
-	from, to := make([]uint64, len(values)), make([]uint64, len(values))
+	room := rooms.Get().(*[]uint64)
+	defer rooms.Put(room)
+	if cap(*room) < 2*len(values) {
+		*room = make([]uint64, 2*len(values))
+	}
+	from, to := (*room)[:len(values)], (*room)[len(values):2*len(values)]
 	var counts [6][size]int32
 	for i, v := range values {
 		k := key(v)

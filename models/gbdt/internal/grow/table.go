@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt/internal/bin"
@@ -57,15 +58,18 @@ func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*T
 	n, d := x.Rows(), x.Cols()
 	mappers := make([]*bin.Mapper, d)
 	sample := sampleRows(p, n)
+	size := n
+	if sample != nil {
+		size = len(sample)
+	}
+	rooms := sync.Pool{New: func() any { return new([2][]float64{make([]float64, size), nil}) }}
 	err := numeric.Chunks(ctx, p.Workers, d, 1, func(j, _, _ int) {
-		size := n
-		if sample != nil {
-			size = len(sample)
-		}
-		values := make([]float64, size)
-		var weights []float64
-		if w != nil {
+		room := rooms.Get().(*[2][]float64)
+		defer rooms.Put(room)
+		values, weights := room[0], room[1]
+		if w != nil && weights == nil {
 			weights = make([]float64, size)
+			room[1] = weights
 		}
 		for k := range values {
 			i := k
