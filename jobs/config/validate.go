@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // zones must not depend on what the host has installed
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -337,7 +339,8 @@ func (c *Config) target(k *checker, i int) {
 	}
 }
 
-// tags checks min, max, enum and required wherever the struct declares them.
+// tags checks min, max, enum and required wherever the struct declares them, and
+// that all text is UTF-8.
 func (k *checker) tags(v reflect.Value, path string) {
 	for _, f := range describe.Fields(v.Type()) {
 		at := f.Key
@@ -345,6 +348,7 @@ func (k *checker) tags(v reflect.Value, path string) {
 			at = path + "." + f.Key
 		}
 		fv := v.Field(f.Index)
+		k.texts(at, fv)
 		if names := f.Tag.Get("enum"); names != "" {
 			known := strings.Split(names, "|")
 			switch s := fv.String(); {
@@ -370,6 +374,28 @@ func (k *checker) tags(v reflect.Value, path string) {
 					k.bounds(el, fv.Index(i), f.Tag)
 				}
 			}
+		}
+	}
+}
+
+// texts refuses text that is not UTF-8, wherever v holds some: the manifest, which is
+// JSON, would record another text than the run used. A file's own text is UTF-8; a
+// flag's and a variable's is any bytes.
+func (k *checker) texts(at string, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		if !utf8.ValidString(v.String()) {
+			k.add(at, strconv.Quote(v.String()), "is not UTF-8 text; rename what it names, or correct the variable it comes from")
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			k.texts(fmt.Sprintf("%s[%d]", at, i), v.Index(i))
+		}
+	case reflect.Map:
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.Uint(), b.Uint()) })
+		for _, key := range keys {
+			k.texts(fmt.Sprintf("%s.%v", at, key), v.MapIndex(key))
 		}
 	}
 }
