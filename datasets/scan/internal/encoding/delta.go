@@ -24,6 +24,10 @@ func DeltaBinaryPacked(dst []int64, b []byte, n int, is32 bool) (values []int64,
 	case block == 0 || block > maxDeltaBlock || minis == 0 || block%minis != 0 || (block/minis)%8 != 0:
 		return nil, nil, fmt.Errorf("it has delta blocks of %d values in %d parts", block, minis)
 	}
+	// Every block takes its least delta and its widths, so few bytes cannot claim many values.
+	if blocks := (uint64(n) + block - 2) / block; n > 0 && blocks*(1+minis) > uint64(len(b)-c.At()) {
+		return nil, nil, ErrFewer
+	}
 	if cap(dst) < n {
 		dst = make([]int64, n)
 	}

@@ -8,10 +8,11 @@ package encoding
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 )
 
 // MaxPage bounds the bytes of a page, decompressed and decoded; writers aim at 1 MiB.
@@ -21,7 +22,7 @@ const MaxPage = 256 << 20
 var (
 	ErrFewer  = errors.New("it holds fewer values than its header states")
 	ErrMore   = errors.New("it holds more than its header states")
-	ErrTooBig = fmt.Errorf("it is larger than %d MiB", MaxPage>>20)
+	ErrTooBig = fault.Unsupported("it is larger than %d MiB, the most that is supported; rewrite the file with smaller pages or row groups", MaxPage>>20)
 )
 
 // A Type is the physical type of a column.

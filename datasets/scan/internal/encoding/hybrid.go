@@ -103,13 +103,13 @@ func (h *Hybrid) Read(dst []uint32) error {
 	return nil
 }
 
-// Finished says whether all that is left is the padding of the last run: the
-// format pads to 8 values, DuckDB to 256.
-func (h *Hybrid) Finished() bool {
+// Finished is the bytes after the last run; ok says whether all that is left of that
+// run is its padding: the format pads to 8 values, DuckDB to 256.
+func (h *Hybrid) Finished() (rest []byte, ok bool) {
 	if h.width == 0 && h.left == 0 && h.at == len(h.b)-1 && h.b[h.at] == 0 {
-		return true // parquet-go ends a page without values with a run of none
+		return nil, true // parquet-go ends a page without values with a run of none
 	}
-	return h.at == len(h.b) && (h.left == 0 || h.packed && h.left < 256)
+	return h.b[h.at:], h.left == 0 || h.packed && h.left < 256
 }
 
 // unpackBits reads len(dst) values of width ≤ 32 bits from the given bit on.

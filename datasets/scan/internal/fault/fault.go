@@ -87,6 +87,17 @@ var (
 	ErrEncrypted  = errors.New("it is encrypted")
 )
 
+// An UnsupportedError is a fault of a file that may be sound, and is not read. Its text
+// says what to do.
+type UnsupportedError struct{ what string }
+
+// Unsupported makes an *UnsupportedError.
+func Unsupported(format string, args ...any) error {
+	return &UnsupportedError{fmt.Sprintf(format, args...)}
+}
+
+func (e *UnsupportedError) Error() string { return e.what }
+
 // A StorageError is a failure to read, as opposed to a fault of what was read.
 type StorageError struct{ Err error }
 
@@ -121,6 +132,7 @@ func InFile(source, path string, rowGroup int, column string, err error) error {
 	}
 	e := &Error{Source: source, File: path, RowGroup: rowGroup, Column: column, Row: -1}
 	var storage *StorageError
+	var unsupported *UnsupportedError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Kind, e.Err = Transient, fmt.Errorf("%w: the file was removed after it was listed; run again", err)
@@ -132,6 +144,8 @@ func InFile(source, path string, rowGroup int, column string, err error) error {
 		e.Kind, e.Err = Config, fmt.Errorf("%w, which cannot be read; write the source without encryption", err)
 	case errors.Is(err, ErrNotParquet):
 		e.Kind, e.Err = BadData, fmt.Errorf("%w; narrow the path to Parquet files or remove it", err)
+	case errors.As(err, &unsupported):
+		e.Kind, e.Err = BadData, fmt.Errorf("%w, or fetch it again if others like it can be read", err)
 	default:
 		e.Kind, e.Err = BadData, fmt.Errorf("%w: the file is damaged; fetch it again or remove it", err)
 	}

@@ -21,6 +21,7 @@ func TestInFile(t *testing.T) {
 		{&StorageError{errors.New("reset")}, Transient, "cannot read: page 3: reset"},
 		{ErrEncrypted, Config, "write the source without encryption"},
 		{ErrNotParquet, BadData, "narrow the path"},
+		{Unsupported("LZO is not supported; rewrite the file"), BadData, "page 3: LZO is not supported; rewrite the file, or fetch it again"},
 		{errors.New("odd bytes"), BadData, "the file is damaged"},
 	} {
 		err := InFile("web", "a.parquet", 2, "amount", fmt.Errorf("page 3: %w", tc.err))

@@ -47,6 +47,8 @@ type Footer struct {
 	Leaves    []Leaf
 	RowGroups []RowGroup
 	Hash      string // of the footer's bytes, hexadecimal
+
+	padded bool // see Chunk
 }
 
 // Find is the position of the column of the given name, -1 when there is none. A
@@ -101,6 +103,7 @@ type fileMetaData struct {
 	Schema              thrift.Slice[format.SchemaElement] `thrift:"2,required"`
 	NumRows             int64                              `thrift:"3,required"`
 	RowGroups           thrift.Slice[RowGroup]             `thrift:"4,required"`
+	CreatedBy           string                             `thrift:"6,optional"`
 	EncryptionAlgorithm format.EncryptionAlgorithm         `thrift:"8,optional"`
 }
 
@@ -149,6 +152,7 @@ func Read(r io.ReaderAt, size int64) (*Footer, error) {
 		return nil, fault.ErrEncrypted
 	}
 	f := &Footer{Rows: meta.NumRows, RowGroups: meta.RowGroups, Hash: fmt.Sprintf("%016x", xxh3.Hash(b))}
+	f.padded = strings.HasPrefix(meta.CreatedBy, "fastparquet")
 	if err := f.addLeaves(meta.Schema); err != nil {
 		return nil, fmt.Errorf("its schema is damaged: %w", err)
 	}
@@ -283,7 +287,8 @@ type Chunk struct {
 	Rows           int64
 	Codec          format.CompressionCodec
 	Type           encoding.Type
-	MaxDef         int // definition level of a value that is not null
+	MaxDef         int  // definition level of a value that is not null
+	Padded         bool // data pages may end in 8 zero bytes, as those of fastparquet do
 }
 
 // Chunk locates the chunk of leaf i in row group g, in a file of the given size.
@@ -306,6 +311,7 @@ func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 	c := Chunk{
 		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.Rows, Codec: meta.Codec,
 		Type: encoding.Type{Physical: meta.Type, Width: int(leaf.Element.TypeLength.V)}, MaxDef: leaf.MaxDef,
+		Padded: f.padded,
 	}
 	if d := meta.DictionaryPageOffset; d > 0 && d < c.Offset {
 		c.Offset = d

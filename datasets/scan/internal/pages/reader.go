@@ -7,6 +7,7 @@
 package pages
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan/internal/codec"
 	"github.com/shoal-data/shoal/datasets/scan/internal/compact"
 	"github.com/shoal-data/shoal/datasets/scan/internal/encoding"
+	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/footer"
 )
 
@@ -135,6 +137,7 @@ func (r *Reader) nextPage() error {
 		return fmt.Errorf("it states %d bytes and the column chunk has %d left", h.compressed, r.win.remaining())
 	}
 	if h.compressed > encoding.MaxPage || h.uncompressed > encoding.MaxPage {
+		// The bytes of an uncompressed page are there; those of another may be.
 		return encoding.ErrTooBig
 	}
 	b, err := r.win.peek(int(h.compressed))
@@ -199,17 +202,12 @@ func (r *Reader) decompress(b []byte, size int, compressed bool, buf *[]byte) ([
 	if size == 0 {
 		return nil, nil
 	}
-	if most := codec.MaxRatio(r.chunk.Codec); most > 0 && size/most > len(b) {
-		return nil, fmt.Errorf("it states %d bytes, which %d bytes of %v cannot hold", size, len(b), r.chunk.Codec)
-	}
-	if cap(*buf) < size {
-		*buf = make([]byte, size)
-	}
-	*buf = (*buf)[:size]
-	if err := r.codec.Decode(r.chunk.Codec, *buf, b); err != nil {
+	out, err := r.codec.Decode(r.chunk.Codec, *buf, size, b)
+	if err != nil {
 		return nil, fmt.Errorf("cannot decompress %v: %w", r.chunk.Codec, err)
 	}
-	return *buf, nil
+	*buf = out
+	return out, nil
 }
 
 func (r *Reader) dictionary(h pageHeader, b []byte) error {
@@ -217,7 +215,7 @@ func (r *Reader) dictionary(h pageHeader, b []byte) error {
 		return errors.New("it is a second dictionary")
 	}
 	if h.encoding != plain && h.encoding != plainDictionary {
-		return fmt.Errorf("dictionary encoding %d is not supported", h.encoding)
+		return fault.Unsupported("its dictionary encoding %d is not supported; rewrite the file with another writer", h.encoding)
 	}
 	body, err := r.decompress(b, int(h.uncompressed), true, &r.dictBuf)
 	if err != nil {
@@ -253,7 +251,7 @@ func (r *Reader) dataPageV1(h pageHeader, b []byte) error {
 	}
 	if r.chunk.MaxDef > 0 {
 		if h.levelEncoding != rle {
-			return fmt.Errorf("level encoding %d is not supported", h.levelEncoding)
+			return fault.Unsupported("its level encoding %d is not supported; rewrite the file with a writer of this decade", h.levelEncoding)
 		}
 		if len(body) < 4 || uint64(binary.LittleEndian.Uint32(body)) > uint64(len(body)-4) {
 			return encoding.ErrFewer
@@ -340,14 +338,14 @@ func (r *Reader) startValues(h pageHeader, body []byte, nulls int) error {
 }
 
 func (r *Reader) unsupported() error {
-	return fmt.Errorf("encoding %v of %v is not supported", format.Encoding(r.encoding), r.chunk.Type.Physical)
+	return fault.Unsupported("its encoding %v of %v is not supported; rewrite the file with PLAIN or dictionary encoding", format.Encoding(r.encoding), r.chunk.Type.Physical)
 }
 
 // startDelta decodes a whole page: how many of its rows have a value must be
 // known first, so its levels are counted ahead.
 func (r *Reader) startDelta(rows int) (err error) {
 	if rows > maxDelta {
-		return fmt.Errorf("it holds %d delta-encoded values, more than %d", rows, maxDelta)
+		return fault.Unsupported("it holds %d delta-encoded values, and more than %d are not supported; rewrite the file with smaller pages", rows, maxDelta)
 	}
 	n := rows
 	if r.chunk.MaxDef > 0 {
@@ -551,23 +549,30 @@ func (r *Reader) pageEnd() error {
 	if r.wantNulls >= 0 && r.chunk.MaxDef > 0 && r.nulls != r.wantNulls {
 		return fmt.Errorf("it holds %d nulls where its header states %d", r.nulls, r.wantNulls)
 	}
+	var rest []byte // bytes not read
 	done := true
 	switch r.encoding {
 	case plain:
 		if r.chunk.Type.Physical == format.Boolean {
-			done = (r.at+7)/8 == len(r.body)
+			rest = r.body[(r.at+7)/8:]
 		} else {
-			done = r.at == len(r.body)
+			rest = r.body[r.at:]
 		}
 	case rleDictionary, rle:
-		done = r.index.Finished()
+		rest, done = r.index.Finished()
 	case deltaBinaryPacked:
 		done = r.pos == len(r.decoded)
 	default:
 		done = r.pos == len(r.ends)
 	}
-	if !done {
+	if r.chunk.Padded && bytes.Equal(rest, padding[:]) {
+		rest = nil
+	}
+	if !done || len(rest) > 0 {
 		return encoding.ErrMore
 	}
 	return nil
 }
+
+// padding is what fastparquet ends every data page with.
+var padding [8]byte
