@@ -349,7 +349,7 @@ func TestIdentityAndRatesEqualDuckDB(t *testing.T) {
 	add("text", in, 2)
 
 	var want map[string][][]string
-	runOracle(t, queries, &want, "query")
+	runScript(t, "oracle.py", queries, &want, "query")
 	for _, q := range queries {
 		w := want[q.Name]
 		hashIDs(w)

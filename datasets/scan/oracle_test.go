@@ -20,14 +20,14 @@ import (
 	"github.com/shoal-data/shoal/internal/pyoracle"
 )
 
-// runOracle runs a command of testdata/oracle.py and decodes the JSON it prints.
-func runOracle(t *testing.T, in, out any, args ...string) {
+// runScript runs a command of a script in testdata and decodes the JSON it prints.
+func runScript(t *testing.T, name string, in, out any, args ...string) {
 	t.Helper()
-	script, err := os.ReadFile(filepath.Join("testdata", "oracle.py"))
+	script, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	argv, err := json.Marshal(append([]string{"oracle.py"}, args...))
+	argv, err := json.Marshal(append([]string{name}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func oracleColumns(id datasets.IDType) string {
 func TestReadEqualsDuckDB(t *testing.T) {
 	dir := t.TempDir()
 	var cases []oracleCase
-	runOracle(t, nil, &cases, "write", dir)
+	runScript(t, "oracle.py", nil, &cases, "write", dir)
 	cases = append(cases, goFiles(t, dir)...)
 	type query struct {
 		Name    string `json:"name"`
@@ -218,7 +218,7 @@ func TestReadEqualsDuckDB(t *testing.T) {
 		queries = append(queries, query{c.Name, p.EventSQL(), oracleColumns(p.IDType)})
 	}
 	var want map[string][][]string
-	runOracle(t, queries, &want, "query")
+	runScript(t, "oracle.py", queries, &want, "query")
 	accepted := 0
 	for _, q := range queries {
 		g, w := got[q.Name], want[q.Name]

@@ -2,14 +2,12 @@ package scan_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/shoal-data/shoal/datasets/scan"
-	"github.com/shoal-data/shoal/internal/pyoracle"
 )
 
 // A writersOutput is what testdata/writers.py wrote: files that all hold the same events.
@@ -55,16 +53,8 @@ func (out *writersOutput) check(t *testing.T, dir string) {
 // fastparquet, in every form that these write.
 func TestWritersAgree(t *testing.T) {
 	dir := t.TempDir()
-	script, err := os.ReadFile(filepath.Join("testdata", "writers.py"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := json.Marshal([]string{"writers.py", "write", dir})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out writersOutput
-	pyoracle.Run(t, fmt.Sprintf("import sys\nsys.argv = %s\n%s", argv, script), nil, &out)
+	runScript(t, "writers.py", nil, &out, "write", dir)
 	if len(out.Cases) < 150 {
 		t.Errorf("only %d cases", len(out.Cases))
 	}

@@ -276,7 +276,7 @@ def write(root):
     local = fp.assign(ts=fp["ts"].dt.tz_localize(None))
     for codec in ["UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4_RAW", "BROTLI"]:
         cases.add(f"fastparquet_{codec.lower()}", lambda path: fastparquet.write(path, local, compression=codec, row_group_offsets=150))
-    cases.add("fastparquet_int96", lambda path: fastparquet.write(path, local, times="int96"))
+    cases.add("fastparquet_int96", lambda path: fastparquet.write(path, local.assign(ts=local["ts"].astype("datetime64[ns]")), times="int96"))  # it takes all times for nanoseconds
     cases.add("fastparquet_zone", lambda path: fastparquet.write(path, fp))
     cases.add("fastparquet_bytes", lambda path: fastparquet.write(path, local, object_encoding={c: "utf8" for c in strings}, has_nulls=True, write_index=True, stats=True))
     cases.add("fastparquet_index", lambda path: fastparquet.write(path, local.set_index("cid"), write_index=True))
@@ -360,9 +360,69 @@ def spark(root):
     s.stop()
 
 
+def seeds(root):
+    """Small files in many forms, none with checksums, columns in the order of the fields."""
+    import duckdb
+    import fastparquet
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n = 14
+    ev = events(n)
+    t = {c: pa.array(ev[c]) for c in ["cid", "typ", "cur", "prod", "cat", "cha", "cam", "ses", "evt", "ok"]}
+    t["ts"] = pa.array([m * 1000 for m in ev["ms"]], pa.timestamp("us", "UTC"))
+    t["amt"] = pa.array([None if v is None else float(v) for v in ev["amt"]], pa.float64())
+    t["qty"], t["rat"] = pa.array(ev["qty"], pa.int32()), pa.array(ev["rat"], pa.int64())
+    order = ["cid", "ts", "typ", "amt", "cur", "qty", "prod", "cat", "cha", "cam", "ses", "evt", "rat", "ok"]
+    t = {c: t[c] for c in order}
+    table = pa.table(t)
+    strings = [c for c in order if pa.types.is_string(table.schema.field(c).type)]
+
+    def arrow(name, t=table, **options):
+        options = dict({"row_group_size": 9, "write_batch_size": 4, "data_page_size": 40, "write_statistics": ["ts"], "store_schema": False, "compression": "none"}, **options)
+        pq.write_table(t, os.path.join(root, name), **options)
+
+    def change(**c):
+        return pa.table(dict(t, **c))
+
+    arrow("pyarrow_dictionary")
+    arrow("pyarrow_plain_snappy", use_dictionary=False, compression="snappy")
+    arrow("pyarrow_v2_zstd", data_page_version="2.0", compression="zstd")
+    delta = {c: "DELTA_BYTE_ARRAY" for c in strings[:5]} | {c: "DELTA_LENGTH_BYTE_ARRAY" for c in strings[5:]}
+    delta |= {"ts": "DELTA_BINARY_PACKED", "qty": "DELTA_BINARY_PACKED", "rat": "BYTE_STREAM_SPLIT", "amt": "BYTE_STREAM_SPLIT", "ok": "RLE"}
+    arrow("pyarrow_delta_v1", use_dictionary=False, column_encoding=delta)
+    arrow("pyarrow_delta_v2_gzip", use_dictionary=False, column_encoding=delta, data_page_version="2.0", compression="gzip")
+    arrow("pyarrow_int96_decimal", change(ts=pa.array([m * 1_000_000 for m in ev["ms"]], pa.timestamp("ns")), amt=pa.array(ev["amt"], pa.decimal128(20, 6)),
+          qty=pa.array(ev["qty"], pa.decimal128(5, 1)), rat=pa.array(ev["rat"], pa.float32())), use_deprecated_int96_timestamps=True, store_decimal_as_integer=True)
+    arrow("pyarrow_text", change(ts=pa.array([instant(m).isoformat() for m in ev["ms"]]), amt=pa.array([None if v is None else f"{v:E}" for v in ev["amt"]]),
+          qty=pa.array([None if v is None else str(v) for v in ev["qty"]]), ok=pa.array([["no", "yes"][v] for v in ev["ok"]])), use_dictionary=False)
+    arrow("pyarrow_integers", change(cid=pa.array([int(c) for c in ev["cid"]], pa.int64()), ts=pa.array(ev["ms"], pa.int64()), amt=pa.array([None if v is None else int(v) for v in ev["amt"]], pa.int16()),
+          typ=pa.array([None if v is None else len(v) for v in ev["typ"]], pa.uint8()), prod=pa.array(range(n), pa.uint64()), ok=pa.array([int(v) for v in ev["ok"]], pa.int8())), compression="lz4")
+    required = pa.schema([pa.field(f.name, f.type, nullable=table[f.name].null_count > 0) for f in table.schema])
+    lists = pa.array([[f"t{k}" for k in range(i % 3)] if i % 5 else None for i in range(n)], pa.list_(pa.string()))
+    fixed = pa.array([b"%06d" % i for i in range(n)], pa.binary(6))
+    arrow("pyarrow_required_lists", pa.table({**{c: v for c, v in zip(order, table.cast(required).columns)}, "cid": fixed, "tags": lists}), compression="brotli", use_compliant_nested_type=False)
+    day = change(ts=pa.array([instant(m).date() for m in ev["ms"]]), cid=pa.array([c.encode() for c in ev["cid"]]))
+    arrow("pyarrow_day", day, row_group_size=20)
+    con = duckdb.connect()
+    con.register("t", table)
+    con.execute(f"COPY t TO '{os.path.join(root, 'duckdb')}' (FORMAT parquet, CODEC uncompressed)")
+    con.execute(f"COPY t TO '{os.path.join(root, 'duckdb_v2')}' (FORMAT parquet, CODEC snappy, PARQUET_VERSION V2)")
+    pl.from_arrow(table).write_parquet(os.path.join(root, "polars"), compression="uncompressed", row_group_size=9, statistics=False)
+    df = table.to_pandas()
+    for c in strings:
+        df[c] = df[c].astype(object).where(df[c].notna(), None)
+    df["ts"] = df["ts"].dt.tz_localize(None)
+    fastparquet.write(os.path.join(root, "fastparquet"), df.astype({"prod": "category"}), stats=False, compression="UNCOMPRESSED")
+    json.dump(sorted(os.listdir(root)), sys.stdout)
+
+
 if sys.argv[1] == "write":
     write(sys.argv[2])
 elif sys.argv[1] == "spark":
     spark(sys.argv[2])
+elif sys.argv[1] == "seeds":
+    seeds(sys.argv[2])
 else:
     sys.exit(__doc__)
