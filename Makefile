@@ -7,6 +7,7 @@ VENV    := .tools/venv
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 DATE    ?= 2025-03-31
 SAMPLE  := sample
+FUZZTIME ?= 20s
 export CGO_ENABLED = 0
 
 help: ## print this list
@@ -32,6 +33,13 @@ lint: ## gofmt, vet, staticcheck and the layers
 
 bench: ## every benchmark, once
 	go test -run '^$$' -bench . -benchtime 1x ./...
+
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd jobs features models datasets | sort | \
+	while IFS=: read -r file func; do \
+		echo "$${func#func } in $$(dirname $$file)"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file) || exit 1; \
+	done
 
 tools: $(VENV)/.done ## the pinned Python environment that oracle tests use
 $(VENV)/.done: requirements.txt

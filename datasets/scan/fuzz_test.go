@@ -146,16 +146,7 @@ func TestSeeds(t *testing.T) {
 		t.Fatalf("%d seeds, %v", len(seeds), err)
 	}
 	for _, seed := range seeds {
-		b, err := os.ReadFile(seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var body, foot string
-		var mapping uint64
-		if _, err := fmt.Sscanf(string(b), "go test fuzz v1\n[]byte(%q)\n[]byte(%q)\nuint64(%d)", &body, &foot, &mapping); err != nil {
-			t.Fatalf("%s: %v", seed, err)
-		}
-		data := join([]byte(body), []byte(foot))
+		data, mapping := readSeed(t, seed)
 		meta, err := footer.Read(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			t.Errorf("%s: %v", seed, err)
@@ -175,6 +166,20 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("%s: %d events of %d rows, %d pages of %d without checksum, %v", seed, len(got), rep.Rows, rep.PagesWithoutChecksum, rep.Pages, err)
 		}
 	}
+}
+
+// readSeed is the file and the mapping that a seed holds.
+func readSeed(t *testing.T, path string) (data []byte, mapping uint64) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body, foot string
+	if _, err := fmt.Sscanf(string(b), "go test fuzz v1\n[]byte(%q)\n[]byte(%q)\nuint64(%d)", &body, &foot, &mapping); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return join([]byte(body), []byte(foot)), mapping
 }
 
 func fuzzRead(t *testing.T, data []byte, mapping uint64) {

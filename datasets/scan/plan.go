@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,6 +141,7 @@ func (p *Plan) open(ctx context.Context, i int) error {
 		leaf[k] = l
 		f.cols = append(f.cols, col)
 	}
+	var starts []start
 	first := int64(0)
 	for g := range foot.RowGroups {
 		rg := rowGroup{rows: foot.RowGroups[g].Rows, first: first, chunks: make([]footer.Chunk, len(leaf))}
@@ -151,6 +153,9 @@ func (p *Plan) open(ctx context.Context, i int) error {
 			if rg.chunks[k], err = foot.Chunk(g, l, file.Size); err != nil {
 				return fail(g, foot.Leaves[l].Name(), err)
 			}
+			if rg.rows > 0 {
+				starts = append(starts, start{rg.chunks[k].Offset, g, l})
+			}
 			meta := &foot.RowGroups[g].Columns[l].MetaData
 			switch p.fields[f.source][k] {
 			case datasets.EventTime:
@@ -161,7 +166,33 @@ func (p *Plan) open(ctx context.Context, i int) error {
 		}
 		f.groups = append(f.groups, rg)
 	}
+	if a, b, twice := twiceClaimed(starts); twice {
+		return fail(b.group, foot.Leaves[b.leaf].Name(), fmt.Errorf("its footer states byte %d as its beginning, and as that of row group %d, column %s",
+			b.at, a.group, foot.Leaves[a.leaf].Name()))
+	}
 	return nil
+}
+
+// A start is where the bytes of a column in a row group begin.
+type start struct {
+	at          int64
+	group, leaf int
+}
+
+// twiceClaimed finds two columns, or one of two row groups, that begin at the same byte:
+// rows would be read twice, or one column for another. A column that is mapped to two
+// fields is one.
+func twiceClaimed(starts []start) (a, b start, found bool) {
+	slices.SortFunc(starts, func(a, b start) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.group, b.group), cmp.Compare(a.leaf, b.leaf))
+	})
+	starts = slices.Compact(starts)
+	for i := 1; i < len(starts); i++ {
+		if starts[i].at == starts[i-1].at {
+			return starts[i-1], starts[i], true
+		}
+	}
+	return a, b, false
 }
 
 // mappingError is a Config error about a column of file i.

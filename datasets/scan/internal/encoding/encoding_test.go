@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -65,6 +66,20 @@ func TestDeltaWidths(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A page of a few bytes that claims millions of deltas gets no memory for them.
+func TestDeltaBomb(t *testing.T) {
+	const n = 1 << 24
+	b := binary.AppendUvarint(binary.AppendUvarint(binary.AppendUvarint(nil, 128), 4), n)
+	b = append(b, make([]byte, 1000)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := DeltaBinaryPacked(nil, b, n, false)
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrFewer) || taken > 1<<20 {
+		t.Errorf("%d bytes taken, error %v", taken, err)
 	}
 }
 

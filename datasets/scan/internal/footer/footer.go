@@ -82,14 +82,15 @@ type ColumnChunk struct {
 
 // ColumnMetaData says where a chunk is and what it holds.
 type ColumnMetaData struct {
-	Type                 format.Type             `thrift:"1,required"`
-	PathInSchema         thrift.Slice[string]    `thrift:"3,required"`
-	Codec                format.CompressionCodec `thrift:"4,required"`
-	NumValues            int64                   `thrift:"5,required"`
-	TotalCompressedSize  int64                   `thrift:"7,required"`
-	DataPageOffset       int64                   `thrift:"9,required"`
-	DictionaryPageOffset int64                   `thrift:"11,optional"`
-	Statistics           Statistics              `thrift:"12,optional"`
+	Type                 format.Type                   `thrift:"1,required"`
+	Encodings            thrift.Slice[format.Encoding] `thrift:"2,optional"`
+	PathInSchema         thrift.Slice[string]          `thrift:"3,required"`
+	Codec                format.CompressionCodec       `thrift:"4,required"`
+	NumValues            int64                         `thrift:"5,required"`
+	TotalCompressedSize  int64                         `thrift:"7,required"`
+	DataPageOffset       int64                         `thrift:"9,required"`
+	DictionaryPageOffset int64                         `thrift:"11,optional"`
+	Statistics           Statistics                    `thrift:"12,optional"`
 }
 
 // Statistics bound the values of a chunk, PLAIN without length.
@@ -223,6 +224,13 @@ func checkAnnotations(e *format.SchemaElement) error {
 	if e.Type.V == format.FixedLenByteArray && (e.TypeLength.V <= 0 || e.TypeLength.V > 1<<20) {
 		return fmt.Errorf("column %q has values of %d bytes", e.Name, e.TypeLength.V)
 	}
+	if !fits(e) {
+		annotation := fmt.Sprint(e.LogicalType.Value)
+		if e.LogicalType.Value == nil {
+			annotation = fmt.Sprint(e.ConvertedType.V)
+		}
+		return fmt.Errorf("column %q is %v, which cannot be annotated as %s", e.Name, e.Type.V, annotation)
+	}
 	if !e.ConvertedType.Valid {
 		return nil
 	}
@@ -259,6 +267,43 @@ func checkAnnotations(e *format.SchemaElement) error {
 	return nil
 }
 
+// fits says whether the physical type of a column can hold what its annotation says: a
+// flipped bit in the type would have every value read as another one.
+func fits(e *format.SchemaElement) bool {
+	is := func(types ...format.Type) bool { return slices.Contains(types, e.Type.V) }
+	switch t := e.LogicalType.Value.(type) {
+	case *format.TimestampType:
+		return is(format.Int64)
+	case *format.TimeType:
+		return is(format.Int32, format.Int64)
+	case *format.DateType:
+		return is(format.Int32)
+	case *format.IntType:
+		return is(format.Int32) && t.BitWidth <= 32 || is(format.Int64) && t.BitWidth == 64
+	case *format.DecimalType:
+		return is(format.ByteArray, format.FixedLenByteArray) || is(format.Int32) && t.Precision <= 9 || is(format.Int64) && t.Precision <= 18
+	case *format.StringType, *format.EnumType, *format.JsonType, *format.BsonType:
+		return is(format.ByteArray)
+	case nil:
+	default:
+		return true
+	}
+	if !e.ConvertedType.Valid {
+		return true
+	}
+	switch e.ConvertedType.V {
+	case deprecated.TimestampMillis, deprecated.TimestampMicros, deprecated.TimeMicros, deprecated.Uint64, deprecated.Int64:
+		return is(format.Int64)
+	case deprecated.Date, deprecated.TimeMillis, deprecated.Uint8, deprecated.Uint16, deprecated.Uint32, deprecated.Int8, deprecated.Int16, deprecated.Int32:
+		return is(format.Int32)
+	case deprecated.Decimal:
+		return is(format.ByteArray, format.FixedLenByteArray) || is(format.Int32) && e.Precision.V <= 9 || is(format.Int64) && e.Precision.V <= 18
+	case deprecated.UTF8, deprecated.Enum, deprecated.Json, deprecated.Bson:
+		return is(format.ByteArray)
+	}
+	return true
+}
+
 // checkRowGroups holds the row groups against the schema and the size of the file.
 func (f *Footer) checkRowGroups(size int64) error {
 	if f.Rows < 0 || f.Rows/maxRowsPerByte > size {
@@ -289,6 +334,7 @@ type Chunk struct {
 	Type           encoding.Type
 	MaxDef         int  // definition level of a value that is not null
 	Padded         bool // data pages may end in 8 zero bytes, as those of fastparquet do
+	Split, Plain   bool // the footer lists BYTE_STREAM_SPLIT, and PLAIN, among the encodings
 }
 
 // Chunk locates the chunk of leaf i in row group g, in a file of the given size.
@@ -307,11 +353,13 @@ func (f *Footer) Chunk(g, i int, size int64) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("its row group names the column %q", strings.Join(meta.PathInSchema, "."))
 	case meta.NumValues != rg.Rows:
 		return Chunk{}, fmt.Errorf("its footer states %d values for %d rows", meta.NumValues, rg.Rows)
+	case meta.Codec < format.Uncompressed || meta.Codec > format.Lz4Raw:
+		return Chunk{}, fmt.Errorf("its footer states the compression %d, which there is not", meta.Codec)
 	}
 	c := Chunk{
 		Offset: meta.DataPageOffset, Length: meta.TotalCompressedSize, Rows: rg.Rows, Codec: meta.Codec,
 		Type: encoding.Type{Physical: meta.Type, Width: int(leaf.Element.TypeLength.V)}, MaxDef: leaf.MaxDef,
-		Padded: f.padded,
+		Padded: f.padded, Split: slices.Contains(meta.Encodings, format.ByteStreamSplit), Plain: slices.Contains(meta.Encodings, format.Plain),
 	}
 	if d := meta.DictionaryPageOffset; d > 0 && d < c.Offset {
 		c.Offset = d

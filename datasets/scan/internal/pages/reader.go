@@ -32,6 +32,9 @@ const (
 // ErrChecksum means that a page is not what its writer wrote.
 var ErrChecksum = errors.New("page checksum does not match")
 
+// errLevels means that a page has definition levels left over.
+var errLevels = errors.New("it holds more definition levels than its header states values")
+
 // A Run is the values of some consecutive rows, all of one page. Row i is null
 // when Valid is not nil and Valid[i] is false; its value is then unspecified.
 // With Dict set, row i is value Index[i] of the dictionary; otherwise it is
@@ -268,7 +271,7 @@ func (r *Reader) dataPageV2(h pageHeader, b []byte) error {
 	if levels > int64(len(b)) || levels > int64(h.uncompressed) {
 		return encoding.ErrFewer
 	}
-	if h.rows != h.values || h.nulls > h.values {
+	if h.rows != h.values || h.nulls > h.values || h.nulls > 0 && r.chunk.MaxDef == 0 {
 		return fmt.Errorf("its header states %d rows, %d values and %d nulls", h.rows, h.values, h.nulls)
 	}
 	if r.chunk.MaxDef > 0 {
@@ -292,6 +295,9 @@ func (r *Reader) startValues(h pageHeader, body []byte, nulls int) error {
 	r.encoding, r.body, r.at, r.pos = h.encoding, body, 0, 0
 	switch h.encoding {
 	case plain:
+		if r.chunk.Split && !r.chunk.Plain {
+			return r.unlisted()
+		}
 	case plainDictionary, rleDictionary:
 		if !r.hasDict {
 			return errors.New("it refers to a dictionary that is not there")
@@ -320,6 +326,9 @@ func (r *Reader) startValues(h pageHeader, body []byte, nulls int) error {
 			return err
 		}
 	case byteStreamSplit:
+		if r.chunk.Plain && !r.chunk.Split {
+			return r.unlisted()
+		}
 		width := r.chunk.Type.FixedWidth()
 		if width == 0 || r.chunk.Type.Physical == format.Int96 {
 			return r.unsupported()
@@ -334,7 +343,38 @@ func (r *Reader) startValues(h pageHeader, body []byte, nulls int) error {
 	}
 	r.left -= int64(n)
 	r.rows = n
+	if r.left == 0 {
+		return r.chunkEnd()
+	}
 	return nil
+}
+
+// chunkEnd looks at what follows the page that completes the rows: no further values.
+// Bytes that are no pages are passed over; some writers count their padding in.
+func (r *Reader) chunkEnd() error {
+	for at := r.win.end - r.win.remaining(); at < r.win.end; {
+		// The window stays where it is: the page in hand may lie in it.
+		b := make([]byte, min(r.win.end-at, 64<<10))
+		if err := fault.ReadAt(r.win.src, b, at); err != nil {
+			return err
+		}
+		h, n, err := parseHeader(b)
+		if err != nil || !h.body && h.typ != indexPage {
+			return nil
+		}
+		if h.values > 0 && h.typ != dictionaryPage {
+			return fmt.Errorf("a page of %d values follows it, and the row group has no rows left", h.values)
+		}
+		at += int64(n) + int64(h.compressed)
+	}
+	return nil
+}
+
+// unlisted is the fault of a page whose encoding its footer does not list. It is one
+// for the two encodings that take the same bytes for values that differ; of others,
+// not all writers keep the list.
+func (r *Reader) unlisted() error {
+	return fmt.Errorf("its encoding %v is not among those that the footer states", format.Encoding(r.encoding))
 }
 
 func (r *Reader) unsupported() error {
@@ -548,6 +588,11 @@ func (r *Reader) nextValues(n, count int) error {
 func (r *Reader) pageEnd() error {
 	if r.wantNulls >= 0 && r.chunk.MaxDef > 0 && r.nulls != r.wantNulls {
 		return fmt.Errorf("it holds %d nulls where its header states %d", r.nulls, r.wantNulls)
+	}
+	if r.chunk.MaxDef > 0 {
+		if rest, done := r.levels.Finished(); !done || len(rest) > 0 {
+			return errLevels
+		}
 	}
 	var rest []byte // bytes not read
 	done := true
