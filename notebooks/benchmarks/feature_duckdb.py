@@ -44,6 +44,7 @@ WINDOWS = [(7, "7d"), (30, "30d"), (90, "90d"), (365, "365d"), (None, "lifetime"
 SESSION_GAP = 30 * 60 * 1_000_000
 PATIENCE = 24 * 3600 * 1_000_000
 EPOCH = datetime.date(1970, 1, 1)
+OCCASIONS = ["christmas", "black_friday", "valentines", "easter"]
 
 
 def mask(*roles):
@@ -52,6 +53,28 @@ def mask(*roles):
 
 def day_number(date):
     return (datetime.date.fromisoformat(date) - EPOCH).days
+
+
+def easter(year):
+    """Western Easter, by the anonymous Gregorian algorithm."""
+    a, (b, c) = year % 19, divmod(year, 100)
+    h = (19 * a + b - b // 4 - (8 * b + 13) // 25 + 15) % 30
+    e = (32 + 2 * (b % 4) + 2 * (c // 4) - h - c % 4) % 7
+    m = (a + 11 * h + 22 * e) // 451
+    month, day = divmod(h + e - 7 * m + 114, 31)
+    return datetime.date(year, month, day + 1)
+
+
+def seasons(first, last):
+    """The default occasions' seasons that begin in the years of two days: [(occasion, begin, end)]."""
+    out = []
+    for year in range((EPOCH + datetime.timedelta(first)).year - 1, (EPOCH + datetime.timedelta(last)).year + 2):
+        fourth_thursday = datetime.date(year, 11, 22) + datetime.timedelta((3 - datetime.date(year, 11, 22).weekday()) % 7)
+        for name, day, ahead, past in (("christmas", datetime.date(year, 12, 25), 30, 0), ("black_friday", fourth_thursday + datetime.timedelta(1), 3, 3),
+                                       ("valentines", datetime.date(year, 2, 14), 7, 0), ("easter", easter(year), 7, 0)):
+            n = (day - EPOCH).days
+            out.append((name, n - ahead, n + past))
+    return out
 
 
 def within(t, days, cond=""):
@@ -152,24 +175,34 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         telescope = lambda k: f"{k} * log2({k}) - CASE WHEN {k} > 1 THEN ({k} - 1) * log2({k} - 1) ELSE 0 END"
         table("lines", f"""SELECT *, CASE WHEN day > previous_day THEN day - previous_day END AS gap, us IS DISTINCT FROM previous_us AS new_order,
   day IS DISTINCT FROM previous_day AS new_day, {telescope('category_nth')} AS entropy_term,
-  CASE WHEN quantity > 0 THEN (amount / 1e4) / quantity END AS unit_price,
+  coalesce(amount * (2 * category_sum - amount), 0) AS concentration_term,
+  CASE WHEN product IS NOT NULL AND unit_price IS NOT NULL THEN max_before END AS paid_before,
   year(date_add(DATE '1970-01-01', day)) * 12 + month(date_add(DATE '1970-01-01', day)) AS month, {hour} AS hour,
   isodow(date_add(DATE '1970-01-01', day)) AS weekday
  FROM (SELECT c, us, day, amount, quantity, product, category,
    lag(us) OVER w AS previous_us, lag(day) OVER w AS previous_day, first_value(day) OVER w AS first_day,
    lag(day) OVER x AS product_day, first_value(us) OVER x AS product_first, row_number() OVER x AS product_nth,
-   lag(day) OVER y AS category_day, row_number() OVER y AS category_nth
-  FROM e WHERE role = {CODE['purchase']}
+   lag(day) OVER y AS category_day, row_number() OVER y AS category_nth,
+   sum(amount) OVER (y ROWS UNBOUNDED PRECEDING) AS category_sum, unit_price,
+   max(unit_price) OVER (x RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS max_before
+  FROM (SELECT *, CASE WHEN quantity > 0 THEN (amount / 1e4) / quantity END AS unit_price FROM e WHERE role = {CODE['purchase']})
   WINDOW w AS (PARTITION BY c ORDER BY us), x AS (PARTITION BY c, product ORDER BY us), y AS (PARTITION BY c, category ORDER BY us))""")
         for name in ("hour", "weekday"):
             table(f"bought_{name}s", f"SELECT c, {name}::UTINYINT AS place, {per('(count(*) FILTER (WHERE day <= {t}))::INTEGER')} FROM lines GROUP BY ALL")
         table("bought_months", f"SELECT c, ((month - 1) % 12 + 1)::UTINYINT AS place, {per('(count(*) FILTER (WHERE day <= {t}))::INTEGER')} FROM lines GROUP BY ALL")
-        table("pd", """SELECT c, day, any_value(first_day) AS first_day, any_value(month) AS month, any_value(weekday) AS weekday, count(*) AS lines, count(amount) AS priced,
+        table("calendar", "SELECT day, " + ", ".join(f"max(season) FILTER (WHERE occasion = '{o}') AS {o}" for o in OCCASIONS)
+              + " FROM (SELECT occasion, season, unnest(range(season, final + 1))::INTEGER AS day FROM (VALUES "
+              + ", ".join(map(str, seasons(self.first(), self.last))) + ") v(occasion, season, final)) GROUP BY day")
+        table("pd", f"""SELECT b.*, roles & {mask('coupon')} <> 0 AS with_coupon, {', '.join(OCCASIONS)} FROM (SELECT c, day, any_value(first_day) AS first_day, any_value(month) AS month, any_value(weekday) AS weekday, count(*) AS lines, count(amount) AS priced,
   sum(amount) AS amount, sum(quantity) AS quantity, max(gap) AS gap, count(*) FILTER (WHERE new_order) AS orders,
   min(previous_day) FILTER (WHERE new_day) AS previous_day, count(product) AS products, max(product_nth) FILTER (WHERE product IS NOT NULL) AS product_nth,
   count(category) AS categories, max(category_nth) FILTER (WHERE category IS NOT NULL) AS category_nth, sum(entropy_term) FILTER (WHERE category IS NOT NULL) AS entropy_term,
   count(*) FILTER (WHERE hour < 6) AS night, count(*) FILTER (WHERE hour BETWEEN 6 AND 11) AS morning, count(*) FILTER (WHERE hour BETWEEN 12 AND 17) AS afternoon,
-  count(*) FILTER (WHERE hour >= 18) AS evening, max(amount) AS line_max FROM lines GROUP BY c, day""")
+  count(*) FILTER (WHERE hour >= 18) AS evening, max(amount) AS line_max,
+  sum(amount) FILTER (WHERE amount < 0) AS minus, sum(amount) FILTER (WHERE amount > 0) AS plus,
+  sum(concentration_term) FILTER (WHERE category IS NOT NULL) AS concentration_term, sum(amount) FILTER (WHERE category IS NOT NULL) AS category_amount,
+  count(*) FILTER (WHERE paid_before > 0) AS comparable, count(*) FILTER (WHERE paid_before > 0 AND unit_price < 0.99 * paid_before) AS cheaper
+ FROM lines GROUP BY c, day) b JOIN d USING (c, day) LEFT JOIN calendar USING (day)""")
         table("orders", f"""SELECT o.*, o.us - v.us AS since_view
  FROM (SELECT c, us, any_value(day) AS day, sum(amount) AS amount FROM lines GROUP BY c, us) o
  ASOF LEFT JOIN (SELECT c, us FROM e WHERE role = {CODE['view']}) v ON o.c = v.c AND o.us >= v.us""")
@@ -264,6 +297,12 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
              "sum(amount) FILTER (WHERE (month - 1) % 12 >= 10) AS festive", f"sum(amount) FILTER (WHERE {t} - day BETWEEN 365 AND 394) AS year_ago",
              f"sum(amount) FILTER (WHERE {t} - day BETWEEN 335 AND 364) AS year_ago_next",
              f"sum((5 - 2 * (({t} - day) // 30)) * amount) FILTER (WHERE day > {t - 180}) AS spend_slope"]
+        a += ["sum(minus) AS minus", "sum(plus) AS plus", "sum(concentration_term) AS concentration", "sum(category_amount) AS category_amount",
+              "sum(comparable) AS comparable", "sum(cheaper) AS cheaper", "sum(amount) FILTER (WHERE with_coupon) AS coupon_spend"]
+        for o in OCCASIONS:
+            latest = max(begin for name, begin, _ in seasons(self.first(), t) if name == o and begin <= t)
+            a += [f"count({o}) AS {o}_days", f"sum(amount) FILTER (WHERE {o} IS NOT NULL) AS {o}_spend", f"sum(amount) FILTER (WHERE {o} = {latest}) AS {o}_latest",
+                  f"max(day) FILTER (WHERE {o} IS NOT NULL) AS {o}_last"]
         for w, s in WINDOWS:
             a += [f"sum(amount){within(t, w)} AS spend_{s}", f"sum(quantity){within(t, w)} AS items_{s}", f"sum(orders){within(t, w)} AS orders_{s}"]
         parts.append(("p", f"SELECT c, {', '.join(a)} FROM pd WHERE {seen} GROUP BY c"))
@@ -354,6 +393,8 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("repeat_day_spend_mean", f"{money('p.later_spend')} / nullif(greatest(d.purchase_days_lifetime - 1, 0), 0)")
         for _, s in WINDOWS:
             put(f"net_spend_{s}", f"(coalesce(p.spend_{s}, 0) - coalesce(f.refund_{s}, 0))::DOUBLE / 1e4")
+        positive = lambda part: f"CASE WHEN {spend} > 0 THEN {part}::DOUBLE / {spend} END"
+        put("largest_order_share", positive("o.largest"))
         # cadence
         put("purchase_gap_mean", "p.gap_mean")
         put("purchase_gap_sd", "p.gap_sd")
@@ -372,6 +413,7 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("favourite_product_share", "p.product_most / nullif(p.with_product, 0)")
         put("favourite_category_share", "p.category_most / nullif(p.with_category, 0)")
         put("category_entropy", "CASE WHEN p.with_category > 0 THEN log2(p.with_category) - p.entropy_sum / p.with_category END")
+        put("category_spend_concentration", "CASE WHEN p.category_amount > 0 THEN p.concentration / pow(p.category_amount, 2) END")
         # sessions
         for _, s in WINDOWS:
             put(f"sessions_{s}", f"coalesce(v.sessions_{s}, 0)")
@@ -492,6 +534,9 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("coupons_per_purchase_day", f"{n('coupon')} / nullif(d.purchase_days_lifetime, 0)")
         put("coupon_day_share", "d.coupon_days / nullif(d.purchase_days_lifetime, 0)")
         put("novelty_share_90d", "l.novel / nullif(p.with_product_90d, 0)")
+        put("coupon_day_spend_share", positive("coalesce(p.coupon_spend, 0)"))
+        put("discount_share", "coalesce(-p.minus, 0) / p.plus")
+        put("below_own_price_share", "p.cheaper / nullif(p.comparable, 0)")
         # journey
         stage = lambda bits: "CASE " + " ".join(f"WHEN {bits} & {mask(r)} <> 0 THEN {i}" for i, r in ((4, "purchase"), (3, "checkout"), (2, "cart_add"), (1, "view"))) + " ELSE 0 END"
         put("funnel_stage_30d", stage("d.roles_30"))
@@ -506,6 +551,13 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("roles_lifetime", "bit_count(d.roles)")
         put("role_entropy", f"log2(d.events) - r.log_sum{j} / d.events")
         put("role_change_share", "d.changes / nullif(d.events - 1, 0)")
+
+        # occasions
+        for o in OCCASIONS:
+            put(f"{o}_purchase_day_share", f"p.{o}_days / nullif(d.purchase_days_lifetime, 0)")
+            put(f"{o}_spend_share", positive(f"coalesce(p.{o}_spend, 0)"))
+            put(f"{o}_spend_last_season", money(f"p.{o}_latest"))
+            put(f"days_since_{o}_purchase", f"{t} - p.{o}_last")
 
         with_parts = ",\n".join(f"{name} AS ({sql})" for name, sql in parts)
         joins = " ".join(f"LEFT JOIN {name} ON d.c = {name}.c" for name, _ in parts if name != "d")

@@ -17,7 +17,7 @@ import sys
 import polars as pl
 from polars import col
 
-from feature_duckdb import CHANNELS, CODE, PATIENCE, ROLES, SESSION_GAP, VISITING, WINDOWS, day_number, mask, target
+from feature_duckdb import CHANNELS, CODE, OCCASIONS, PATIENCE, ROLES, SESSION_GAP, VISITING, WINDOWS, day_number, mask, seasons, target
 
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
@@ -160,12 +160,22 @@ class Full:
         nth = col("category_nth").cast(pl.Float64)
         lines = by_value(collect(of("purchase").with_columns(before("us", "c").alias("previous_us"), before("day", "c").alias("previous_day"),
                                                              col("day").min().over("c").alias("first_day"))), "product")
-        lines = by_value(lines, "category").with_columns(
+        lines = lines.with_columns(where(col("quantity") > 0, col("amount") / 1e4 / col("quantity")).alias("unit_price"))
+        # The highest price paid for the product at an earlier instant.
+        prices = lines.filter(col("product").is_not_null() & col("unit_price").is_not_null()).group_by("c", "product", "us").agg(col("unit_price").max()).sort("c", "product", "us")
+        prices = prices.with_columns(col("unit_price").cum_max().over("c", "product").alias("highest")).select("c", "product", "us", before("highest", "c", "product").alias("paid_before"))
+        lines = lines.join(prices, on=["c", "product", "us"], how="left").with_columns(where(col("unit_price").is_not_null(), col("paid_before")).alias("paid_before"))
+        lines = by_value(lines, "category")
+        amount = col("amount").fill_null(0).cast(pl.Float64)
+        lines = lines.with_columns(amount.cum_sum().over("c", "category").alias("category_sum")).with_columns(
+            (amount * (2 * col("category_sum") - amount)).alias("concentration_term"),
             where(col("day") > col("previous_day"), col("day") - col("previous_day")).alias("gap"), col("us").ne_missing(col("previous_us")).alias("new_order"),
             (nth * nth.log(2) - where(nth > 1, (nth - 1) * (nth - 1).log(2)).otherwise(0)).alias("entropy_term"),
-            where(col("quantity") > 0, col("amount") / 1e4 / col("quantity")).alias("unit_price"),
             month_of(col("day")).alias("month"), (us // HOUR % 24).alias("hour"), (col("day") + 3).mod(7).alias("weekday"))
-        self.lines = lines.lazy()
+        spans = [(day, name, begin) for name, begin, end in seasons(int(e["day"].min()), max(days)) for day in range(begin, end + 1)]
+        calendar = pl.DataFrame(spans, schema=["day", "occasion", "begin"], orient="row").with_columns(col("day").cast(pl.Int32)).pivot(on="occasion", on_columns=OCCASIONS, index="day", values="begin")
+        coupons = d.select("c", "day", has("coupon").alias("with_coupon"))
+        self.lines = lines.join(calendar, on="day", how="left").join(coupons, on=["c", "day"], how="left").lazy()
         orders = collect(self.lines.group_by("c", "us").agg(col("day").first(), where(col("amount").count() > 0, col("amount").sum()).alias("amount")).sort("c", "us"))
         views = collect(of("view").select("c", "us", col("us").alias("view_us"))).sort("us")
         self.orders = orders.sort("us").join_asof(views, on="us", by="c", strategy="backward", check_sortedness=False).with_columns((us - col("view_us")).alias("since_view")).lazy()
@@ -272,6 +282,13 @@ class Full:
              "slope": total((5 - 2 * month30) * col("amount"), col("day") > t - 180)}
         for lo, part in ((0, "night"), (6, "morning"), (12, "afternoon"), (18, "evening")):
             a[part] = count(col("hour").is_between(lo, lo + 5))
+        known = col("category").is_not_null()
+        a |= {"minus": spend(col("amount") < 0), "plus": spend(col("amount") > 0), "concentration": total(col("concentration_term"), known), "category_amount": spend(known),
+              "comparable": count(col("paid_before") > 0), "cheaper": count((col("paid_before") > 0) & (col("unit_price") < 0.99 * col("paid_before"))), "coupon_spend": spend(col("with_coupon"))}
+        for o in OCCASIONS:
+            latest = max(begin for name, begin, _ in seasons(t, t) if name == o and begin <= t)
+            a |= {f"{o}_days": where(col(o).is_not_null(), col("day")).drop_nulls().n_unique(), f"{o}_spend": spend(col(o).is_not_null()), f"{o}_latest": spend(col(o) == latest),
+                  f"{o}_last": where(col(o).is_not_null(), col("day")).max()}
         for w, s in WINDOWS:
             a |= {f"spend_{s}": spend(within(t, w)), f"items_{s}": total(col("quantity"), within(t, w)), f"orders_{s}": count(within(t, w, col("new_order")))}
             for what, plural in (("product", "products"), ("category", "categories")):
@@ -357,6 +374,7 @@ class Full:
         put("repeat_day_spend_mean", ratio(p("p_later_spend") / 1e4, p("d_bought_lifetime").cast(pl.Int32) - 1))
         for _, s in WINDOWS:
             put(f"net_spend_{s}", (zero(f"p_spend_{s}") - zero(f"f_refund_{s}")) / 1e4)
+        put("largest_order_share", ratio(p("o_largest"), p("p_spend")))
         put("purchase_gap_mean", p("p_gap_mean"))
         put("purchase_gap_sd", p("p_gap_sd"))
         put("purchase_gap_cv", p("p_gap_sd") / p("p_gap_mean"))
@@ -373,6 +391,7 @@ class Full:
         put("favourite_product_share", ratio(p("p_product_most"), p("p_with_product")))
         put("favourite_category_share", ratio(p("p_category_most"), p("p_with_category")))
         put("category_entropy", where(p("p_with_category") > 0, p("p_with_category").cast(pl.Float64).log(2) - p("p_entropy") / p("p_with_category")))
+        put("category_spend_concentration", where(p("p_category_amount") > 0, p("p_concentration") / p("p_category_amount").cast(pl.Float64).pow(2)))
         for _, s in WINDOWS:
             put(f"sessions_{s}", zero(f"v_n_{s}"))
         visits = p("v_n_lifetime")
@@ -483,6 +502,9 @@ class Full:
         put("coupons_per_purchase_day", ratio(rc("coupon"), p("d_bought_lifetime")))
         put("coupon_day_share", ratio(p("d_coupon_days"), p("d_bought_lifetime")))
         put("novelty_share_90d", ratio(p("p_novel"), p("p_products_seen_90d")))
+        put("coupon_day_spend_share", ratio(p("p_coupon_spend"), p("p_spend")))
+        put("discount_share", ratio(-p("p_minus"), p("p_plus")))
+        put("below_own_price_share", ratio(p("p_cheaper"), p("p_comparable")))
         in_set = lambda name, r: (p(name) & mask(r)) != 0
         stage = lambda name: where(in_set(name, "purchase"), 4).when(in_set(name, "checkout")).then(3).when(in_set(name, "cart_add")).then(2).when(in_set(name, "view")).then(1).otherwise(0)
         put("funnel_stage_30d", stage("d_roles_30"))
@@ -497,6 +519,12 @@ class Full:
         put("roles_lifetime", p("d_roles").bitwise_count_ones())
         put("role_entropy", p("d_events").cast(pl.Float64).log(2) - col(f"log_sum{j}") / p("d_events"))
         put("role_change_share", ratio(p("d_changes"), p("d_events").cast(pl.Int64) - 1))
+
+        for o in OCCASIONS:
+            put(f"{o}_purchase_day_share", ratio(p(f"p_{o}_days"), p("d_bought_lifetime")))
+            put(f"{o}_spend_share", ratio(p(f"p_{o}_spend"), p("p_spend")))
+            put(f"{o}_spend_last_season", zero(f"p_{o}_latest") / 1e4)
+            put(f"days_since_{o}_purchase", t - p(f"p_{o}_last"))
 
         f = frames[0].join(self.customers_here, on="c").join(role_frame, on="c")
         for other in frames[1:]:
