@@ -29,7 +29,7 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 		Example: "  shoal features --family money --sql --date 2025-06-30",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p := features.DefaultParams()
+			families := features.All(features.DefaultParams())
 			zone := time.UTC
 			events := ""
 			if path != "" {
@@ -37,7 +37,9 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 				if err != nil {
 					return err
 				}
-				p = cfg.FeatureParams()
+				if families, err = features.Select(cfg.FeatureParams(), cfg.Features.Families); err != nil {
+					return nightly.Usage(err)
+				}
 				if zone, err = cfg.Location(); err != nil {
 					return nightly.Usage(err)
 				}
@@ -53,7 +55,6 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 					events = plan.EventSQL() + ";\n\n"
 				}
 			}
-			families := features.All(p)
 			if family != "" {
 				var one []features.Family
 				for _, f := range families {
@@ -62,7 +63,7 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 					}
 				}
 				if one == nil {
-					return nightly.Usage(fmt.Errorf("--family %q: families are %s", family, strings.Join(features.Names(), ", ")))
+					return nightly.Usage(fmt.Errorf("--family %q: families are %s", family, strings.Join(names(families), ", ")))
 				}
 				families = one
 			}
@@ -85,12 +86,20 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 			return nil
 		},
 	}
-	c.Flags().StringVar(&path, "config", "", "take windows and time zone from this `file`")
+	c.Flags().StringVar(&path, "config", "", "what the job of this `file` computes: its families, windows, occasions, own features and time zone")
 	c.Flags().StringVar(&family, "family", "", "only this `family`")
 	c.Flags().BoolVar(&sql, "sql", false, "print the defining SQL")
 	c.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue page docs/features.md")
 	c.Flags().StringVar(&date, "date", time.Now().UTC().Format(time.DateOnly), "as-of `day` for --sql")
 	return c
+}
+
+func names(families []features.Family) []string {
+	var ns []string
+	for _, f := range families {
+		ns = append(ns, f.Name)
+	}
+	return ns
 }
 
 func listFeatures(w io.Writer, families []features.Family) {

@@ -150,6 +150,46 @@ func TestGeneratedDocsAreCurrent(t *testing.T) {
 	}
 }
 
+// The features and occasions that the README defines are listed as they would
+// be computed, and the family that it leaves out is not.
+func TestOwnFeaturesOfTheReadme(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, own, _ := strings.Cut(string(readme), "```yaml\nfeatures:\n")
+	own, _, found := strings.Cut(own, "```")
+	if !found {
+		t.Fatal("the README has no configuration of features")
+	}
+	path := filepath.Join(t.TempDir(), "shoal.yaml")
+	text := `
+sources:
+  - path: events.parquet
+    columns: {customer_id: u, event_time: t, event_type: n, amount: a, category: k, channel: c}
+    roles: {purchase: [o], message_open: [m]}
+out: out
+features:
+` + own
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"features", "--config", path}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit %d: %s", code, &stderr)
+	}
+	for _, name := range []string{"shoe_spend_30d", "shoe_to_spend_lifetime", "push_share_60d", "payday_spend_share", "days_since_easter_purchase", "sales_spend_last_season"} {
+		if !strings.Contains(stdout.String(), "\n  "+name+" ") {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	for _, gone := range []string{"\nmessages ", "christmas_spend_share"} {
+		if strings.Contains(stdout.String(), gone) {
+			t.Errorf("%q is listed", gone)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
