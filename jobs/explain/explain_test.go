@@ -334,6 +334,7 @@ func TestEvidence(t *testing.T) {
 	}{
 		{"spend_30d", "37.75", "conditions", "4:37.5 5:7.25 6:30.75"},
 		{"spend_7d", "0", "conditions", ""},
+		{"event_count_30d", "4", "conditions", "4:3 5:3 6:3 7:3"}, // event 3 is 30 days old
 		{"net_spend_30d", "32.75", "conditions", "4:32.5 5:2.25 6:25.75 7:37.75"},
 		{"event_count_lifetime", "7", "conditions", "1:6 2:6 3:6 4:6 5:6 6:6 7:6"},
 		{"purchase_days_lifetime", "3", "conditions", "2:2 4:same 5:same 6:2"},
@@ -385,6 +386,9 @@ func TestReport(t *testing.T) {
 		for _, v := range f.Columns {
 			if v.Counted != nil {
 				counted++
+				if f.Name == "sessions" {
+					t.Errorf("%s counts events, and it is of sessions", v.Name)
+				}
 			}
 		}
 	}
@@ -473,6 +477,9 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := parquet.WriteFile(filepath.Join(dir, "later.parquet"), []row{{name("a"), at("2024-05-01", 1), "order", "3", "web"}}); err != nil {
+		t.Fatal(err)
+	}
 	b, err := os.ReadFile(filepath.Join(dir, "b.parquet"))
 	if err != nil {
 		t.Fatal(err)
@@ -486,7 +493,7 @@ func TestReadsOnlyWhatIsNeeded(t *testing.T) {
 	c := shopJob(t, shop(), 1)
 	c.Sources[0].Path = config.OneOrMany{dir + "/*.parquet"}
 	r := mustExplain(t, options(c, "a", shopDate))
-	if len(r.Events) != 500 || r.Read.RowGroupsSkipped != 1 {
+	if len(r.Events) != 500 || r.Read.RowGroupsSkipped != 2 || r.Read.Later != 0 {
 		t.Errorf("%d events, %+v", len(r.Events), r.Read)
 	}
 	if _, err := explain.Explain(t.Context(), options(c, "b", shopDate)); nightly.ExitCode(err) != 65 || !strings.Contains(err.Error(), "b.parquet") {
