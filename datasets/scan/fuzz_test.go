@@ -2,6 +2,7 @@ package scan_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -13,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/shoal-data/shoal/datasets"
@@ -132,6 +133,9 @@ func TestSeeds(t *testing.T) {
 			}
 			body, foot := split(data)
 			above := uint64(3) << 5 // two workers, and Inspect
+			if i%3 == 0 {
+				above |= 1 << 7 // and tables of aliases and rates
+			}
 			if name == "pyarrow_integers" {
 				above |= uint64(scan.UnitMilli)
 			}
@@ -202,7 +206,18 @@ func fuzzRead(t *testing.T, data []byte, mapping uint64) {
 	if src == nil {
 		return
 	}
-	p, err := scan.NewPlan(ctx, memFS{data: data}, []scan.Source{*src})
+	in := scan.Input{Sources: []scan.Source{*src}}
+	if mapping>>63 == 1 {
+		// The same columns are the aliases of customers and the rates of currencies, too.
+		c := src.Columns
+		in.Sources[0].IDKind = "alias"
+		in.Identity = []scan.IdentityTable{{Paths: []string{"*"}, Alias: c[datasets.CustomerID], Customer: cmp.Or(c[datasets.SessionID], "any"), Kind: "alias"}}
+		in.Rates = &scan.RateSpec{
+			To: "EUR", Zone: time.UTC, Paths: []string{"*"}, MaxAge: 30,
+			Date: c[datasets.EventTime], Currency: cmp.Or(c[datasets.Currency], "any"), Rate: cmp.Or(c[datasets.Rating], "any"),
+		}
+	}
+	p, err := in.Plan(ctx, memFS{data: data})
 	if err != nil {
 		checkLocated(t, err)
 		return
@@ -229,8 +244,8 @@ func fuzzRead(t *testing.T, data []byte, mapping uint64) {
 		if (err == nil) != (errAgain == nil) || err != nil && err.Error() != errAgain.Error() {
 			t.Fatalf("1 worker: %v; 2 workers: %v", err, errAgain)
 		}
-		if err == nil && (!cmp.Equal(got, again) || !cmp.Equal(rep, repAgain)) {
-			t.Errorf("1 worker and 2 differ:\n%s\n%s", firstDifferences(got, again), cmp.Diff(rep, repAgain))
+		if err == nil && (!gocmp.Equal(got, again) || !gocmp.Equal(rep, repAgain)) {
+			t.Errorf("1 worker and 2 differ:\n%s\n%s", firstDifferences(got, again), gocmp.Diff(rep, repAgain))
 		}
 	}
 	if mapping>>62&1 == 1 {
