@@ -323,41 +323,55 @@ func b2i(b bool) int {
 	return 0
 }
 
-// Whatever else a row holds, the score keeps to its columns' directions.
+// Whatever else a row holds, the score keeps to its columns' directions, though
+// the labels rise and fall with the column, and differently beside other values.
 func TestMonotone(t *testing.T) {
-	x, y := simulate(4000, 6)
-	p := small()
-	p.Trees, p.Leaves = 40, 31
-	violations := func(m *gbdt.Model) (n int) {
-		probe := models.NewMatrix(x.Names, 60)
+	r := rand.New(rand.NewPCG(6, 6))
+	const n = 4000
+	x := models.NewMatrix([]string{"wave", "other", "side"}, n)
+	y := make([]float64, n)
+	for i := range n {
+		row := x.Row(i)
+		row[0], row[1], row[2] = 10*r.Float64(), r.NormFloat64(), float64(r.IntN(3))
+		y[i] = row[0]/3 + 2*math.Sin(2*row[0]+row[2]) + row[1]*row[0]/5 + .3*r.NormFloat64()
+	}
+	p := gbdt.DefaultParams()
+	p.Loss = gbdt.Squared
+	violations := func(m *gbdt.Model, sign float64) (n int) {
+		probe := models.NewMatrix(x.Names, 100)
 		for i := range 200 {
-			for k := range 60 {
+			for k := range 100 {
 				copy(probe.Row(k), x.Row(i))
-				probe.Row(k)[2] = float64(k)
+				probe.Row(k)[0] = float64(k) / 10
 			}
-			s, err := m.Scores(nil, probe)
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := predict(t, m, probe)
 			for k := 1; k < len(s); k++ {
-				if s[k] > s[k-1] {
+				if sign*(s[k]-s[k-1]) < 0 {
 					n++
 				}
 			}
 		}
 		return n
 	}
-	if violations(fit(t, p, x, y)) == 0 {
-		t.Error("the test has no teeth: without the constraint the score never rises")
+	off := func(m *gbdt.Model) (sum float64) {
+		for i, v := range predict(t, m, x) {
+			sum += (v - y[i]) * (v - y[i]) / n
+		}
+		return sum
 	}
-	free := logLoss(t, y, predict(t, fit(t, p, x, y), x))
-	p.Monotone = map[string]int{"recency": -1}
-	m := fit(t, p, x, y)
-	if n := violations(m); n > 0 {
-		t.Errorf("the score rises with recency %d times", n)
+	if violations(fit(t, p, x, y), 1) < 1000 {
+		t.Error("the test has no teeth: without the constraint the score hardly falls")
 	}
-	if bound := logLoss(t, y, predict(t, m, x)); bound > free*1.2 {
-		t.Errorf("log-loss %v, unconstrained %v", bound, free)
+	for _, sign := range []int{1, -1} {
+		p.Monotone = map[string]int{"wave": sign}
+		m := fit(t, p, x, y)
+		if n := violations(m, float64(sign)); n > 0 {
+			t.Errorf("direction %d: %d steps the other way", sign, n)
+		}
+		// What the column may still say is learnt: rising, nearly all of its trend.
+		if miss := off(m); sign == 1 && miss > 1.4 {
+			t.Errorf("squared error %v", miss)
+		}
 	}
 }
 
@@ -397,6 +411,89 @@ func TestCategories(t *testing.T) {
 		}
 		if _, err := m.Predict(nil, bad); err == nil || !strings.Contains(err.Error(), "row 9, column 0 (shop)") {
 			t.Errorf("category %v: %v", v, err)
+		}
+	}
+}
+
+// Rows that were not drawn for a tree get its values too: what is left to learn is
+// then known, and a difference between two groups is learnt without overshooting.
+func TestRowsNotDrawn(t *testing.T) {
+	x := models.NewMatrix([]string{"flag", "category"}, 2000)
+	y := make([]float64, 2000)
+	for i := range y {
+		x.Row(i)[0], x.Row(i)[1] = float64(i%2), float64(i%3)
+		y[i] = 10*float64(i%2) + float64(i%3)
+	}
+	p := gbdt.DefaultParams()
+	p.Loss, p.Trees, p.LearningRate, p.RowFraction, p.L2 = gbdt.Squared, 60, .3, .3, 0
+	for _, categorical := range [][]string{nil, {"category"}} {
+		p.Categorical = categorical
+		for i, v := range predict(t, fit(t, p, x, y), x) {
+			if math.Abs(v-y[i]) > 1e-3 {
+				t.Fatalf("row %d is predicted %v, want %v", i, v, y[i])
+			}
+		}
+	}
+}
+
+// Depth, Hessians and columns keep to their limits, which bind here.
+func TestLimits(t *testing.T) {
+	x, y := simulate(4000, 14)
+	p := small()
+	p.MaxDepth = 2
+	for k, tree := range fit(t, p, x, y).Trees {
+		for i := range tree.Column {
+			for _, c := range []int32{tree.Left[i], tree.Right[i]} {
+				if c > 0 && (tree.Left[c] >= 0 || tree.Right[c] >= 0) {
+					t.Fatalf("tree %d is deeper than two splits", k)
+				}
+			}
+		}
+	}
+	p = small()
+	p.Trees, p.MinLeafHessian, p.Leaves = 1, 60, 31
+	m := fit(t, p, x, y)
+	rate := 1 / (1 + math.Exp(-m.Base)) // of every row, before the first tree
+	least := slices.Min(m.Trees[0].LeafCover) * rate * (1 - rate)
+	if least < 60 || least > 120 || len(m.Trees[0].Value) < 5 {
+		t.Errorf("%d leaves, the least of Hessian %v", len(m.Trees[0].Value), least)
+	}
+	p = small()
+	p.ColumnFraction = 1. / 6
+	used := map[int32]bool{}
+	for k, tree := range fit(t, p, x, y).Trees {
+		for _, c := range tree.Column {
+			used[c] = true
+			if c != tree.Column[0] {
+				t.Fatalf("tree %d splits on columns %v, of which one was to be drawn", k, tree.Column)
+			}
+		}
+	}
+	if len(used) < 3 {
+		t.Errorf("fifteen trees drew %d columns of six", len(used))
+	}
+}
+
+// Few categories of many may go left whichever way they differ: one split parts ten
+// poor ones, and another ten rich ones, from a hundred.
+func TestFewCategories(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 8))
+	for _, rate := range []float64{.05, .95} {
+		x := models.NewMatrix([]string{"shop"}, 6000)
+		y := make([]float64, 6000)
+		for i := range y {
+			k := r.IntN(100)
+			x.Data[i] = float64(k)
+			y[i] = float64(b2i(r.Float64() < .5))
+			if k%10 == 7 {
+				y[i] = float64(b2i(r.Float64() < rate))
+			}
+		}
+		p := small()
+		p.Categorical, p.Trees, p.Leaves, p.MaxCategories = []string{"shop"}, 1, 2, 12
+		tree := fit(t, p, x, y).Trees[0]
+		if got := tree.Categories[0]; !slices.Equal(got, []int32{7, 17, 27, 37, 47, 57, 67, 77, 87, 97}) {
+			t.Errorf("rate %v: categories %v go left", rate, got)
 		}
 	}
 }
