@@ -174,12 +174,11 @@ type Dicts struct {
 	Category *Dict
 	Channel  *Dict
 	Campaign *Dict
-	Session  *Dict
 }
 
 // NewDicts returns empty dictionaries.
 func NewDicts() *Dicts {
-	return &Dicts{NewDict(), NewDict(), NewDict(), NewDict(), NewDict(), NewDict(), NewDict(), NewDict()}
+	return &Dicts{NewDict(), NewDict(), NewDict(), NewDict(), NewDict(), NewDict(), NewDict()}
 }
 
 // A Batch is a block of accepted events in columnar form: every non-nil slice
@@ -199,12 +198,12 @@ type Batch struct {
 	Category []uint32
 	Channel  []uint32
 	Campaign []uint32
-	Session  []uint32
-	EventID  []uint64 // HashID of the id, 0 when absent
+	Session  []uint64 // HashID of the id, 0 when absent
+	EventID  []uint64 // likewise
 }
 
-// HashID stands for an event id, of which only equality within a customer
-// matters: keeping millions of distinct texts would cost more than the events.
+// HashID stands for an event or session id, of which only equality within a
+// customer matters: keeping millions of distinct texts would cost more than the events.
 // Two ids of one customer with n events collide with a probability of n²/2⁶⁵.
 // It is never 0.
 func HashID(id []byte) uint64 { return max(xxh3.Hash(id), 1) }

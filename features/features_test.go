@@ -182,6 +182,12 @@ func load(t testing.TB, es []event, workers int, opts timeline.Options) *timelin
 		}
 		return d.CodeString(v)
 	}
+	hash := func(v string) uint64 {
+		if v == "" {
+			return 0
+		}
+		return datasets.HashID([]byte(v))
+	}
 	for at := 0; at < len(es); at += 700 {
 		var b datasets.Batch
 		for _, e := range es[at:min(at+700, len(es))] {
@@ -196,7 +202,7 @@ func load(t testing.TB, es []event, workers int, opts timeline.Options) *timelin
 			b.Rating = append(b.Rating, e.rating)
 			b.Channel = append(b.Channel, code(dicts.Channel, channelName(e.channel)))
 			b.Campaign = append(b.Campaign, code(dicts.Campaign, name("m", e.campaign)))
-			b.Session = append(b.Session, code(dicts.Session, name("s", e.session)))
+			b.Session = append(b.Session, hash(name("s", e.session)))
 			if e.id == 0 {
 				b.EventID = append(b.EventID, 0)
 			} else {

@@ -83,11 +83,11 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 	dicts := datasets.NewDicts()
 	var mu sync.Mutex
 	type event struct {
-		customer, typ, currency, product, category, channel, campaign, session uint32
-		time                                                                   int64
-		role                                                                   datasets.Role
-		amount, quantity, rating                                               datasets.Money
-		id                                                                     uint64
+		customer, typ, currency, product, category, channel, campaign uint32
+		time                                                          int64
+		role                                                          datasets.Role
+		amount, quantity, rating                                      datasets.Money
+		session, id                                                   uint64
 	}
 	var events []event
 	rep, err := p.Read(context.Background(), dicts, opts, func(_ int, b *datasets.Batch) error {
@@ -102,6 +102,12 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 			}
 			return s[i]
 		}
+		hash := func(s []uint64, i int) uint64 {
+			if s == nil {
+				return 0
+			}
+			return s[i]
+		}
 		money := func(s []datasets.Money, i int) datasets.Money {
 			if s == nil {
 				return datasets.NullMoney
@@ -111,12 +117,9 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 		for i := range b.Len() {
 			events = append(events, event{
 				b.Customer[i], b.Type[i], code(b.Currency, i), code(b.Product, i), code(b.Category, i), code(b.Channel, i),
-				code(b.Campaign, i), code(b.Session, i), b.Time[i], b.Role[i],
-				money(b.Amount, i), money(b.Quantity, i), money(b.Rating, i), 0,
+				code(b.Campaign, i), b.Time[i], b.Role[i],
+				money(b.Amount, i), money(b.Quantity, i), money(b.Rating, i), hash(b.Session, i), hash(b.EventID, i),
 			})
-			if b.EventID != nil {
-				events[len(events)-1].id = b.EventID[i]
-			}
 		}
 		return nil
 	})
@@ -136,30 +139,38 @@ func eventRows(t *testing.T, p *scan.Plan, opts scan.Options) ([][]string, *scan
 		}
 		return fmt.Sprintf("=%s%d.%04d", sign, m/1e4, m%1e4)
 	}
+	hashed := func(h uint64) string {
+		if h == 0 {
+			return ""
+		}
+		return fmt.Sprintf("=%016x", h)
+	}
 	rows := make([][]string, len(events))
 	for i, e := range events {
 		rows[i] = []string{
 			"=" + p.IDType.Format(dicts.Customer.Value(e.customer)), fmt.Sprintf("=%d", e.time), "=" + e.role.String(), text(dicts.Type, e.typ),
 			money(e.amount), money(e.quantity), money(e.rating), text(dicts.Currency, e.currency), text(dicts.Product, e.product),
 			text(dicts.Category, e.category), text(dicts.Channel, e.channel), text(dicts.Campaign, e.campaign),
-			text(dicts.Session, e.session), "",
-		}
-		if e.id != 0 {
-			rows[i][eventIDColumn] = fmt.Sprintf("=%016x", e.id)
+			hashed(e.session), hashed(e.id),
 		}
 	}
 	slices.SortFunc(rows, slices.Compare[[]string])
 	return rows, rep, err
 }
 
-// eventIDColumn is the place of the event id in a row. The reader delivers its
-// hash, so hashIDs puts the hash in the place of DuckDB's text.
-const eventIDColumn = 13
+// sessionColumn and eventIDColumn are the places of two ids in a row. The reader
+// delivers their hashes, so hashIDs puts the hashes in the place of DuckDB's text.
+const (
+	sessionColumn = 12
+	eventIDColumn = 13
+)
 
 func hashIDs(rows [][]string) {
 	for _, r := range rows {
-		if len(r) > eventIDColumn && r[eventIDColumn] != "" {
-			r[eventIDColumn] = fmt.Sprintf("=%016x", datasets.HashID([]byte(r[eventIDColumn][1:])))
+		for _, c := range []int{sessionColumn, eventIDColumn} {
+			if len(r) > c && r[c] != "" {
+				r[c] = fmt.Sprintf("=%016x", datasets.HashID([]byte(r[c][1:])))
+			}
 		}
 	}
 	slices.SortFunc(rows, slices.Compare[[]string])

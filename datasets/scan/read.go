@@ -245,6 +245,7 @@ func (w *worker) startSource(source int) error {
 	for _, t := range w.texts() {
 		ready(t.codes, mapped(t.field))
 	}
+	ready(&b.Session, mapped(datasets.SessionID))
 	ready(&b.EventID, mapped(datasets.EventID))
 	return nil
 }
@@ -269,12 +270,11 @@ type textColumn struct {
 }
 
 // texts are the coded columns that have no rule of their own.
-func (w *worker) texts() [5]textColumn {
+func (w *worker) texts() [4]textColumn {
 	d, b := w.dicts, &w.batch
-	return [5]textColumn{
+	return [4]textColumn{
 		{datasets.ProductID, d.Product, &b.Product}, {datasets.Category, d.Category, &b.Category},
 		{datasets.Channel, d.Channel, &b.Channel}, {datasets.CampaignID, d.Campaign, &b.Campaign},
-		{datasets.SessionID, d.Session, &b.Session},
 	}
 }
 
@@ -298,6 +298,7 @@ func (w *worker) flush() error {
 	for _, t := range w.texts() {
 		empty(t.codes)
 	}
+	empty(&b.Session)
 	empty(&b.EventID)
 	return nil
 }
@@ -541,14 +542,8 @@ func (w *worker) appendSelected(at place) {
 			}
 		}
 	}
-	if b.EventID != nil {
-		b.EventID = w.field[datasets.EventID].AppendHashes(b.EventID, w.selected)
-		for _, id := range b.EventID[from:] {
-			if id == 0 {
-				counts.nulls[datasets.EventID]++
-			}
-		}
-	}
+	b.Session = w.appendHashes(b.Session, datasets.SessionID)
+	b.EventID = w.appendHashes(b.EventID, datasets.EventID)
 	if b.Currency == nil {
 		return
 	}
@@ -575,4 +570,20 @@ func (w *worker) appendSelected(at place) {
 			b.Currency[from+i] = w.exchange.Target()
 		}
 	}
+}
+
+// appendHashes appends the hashes of the selected rows to a column of the
+// batch, which is nil when its field is not mapped.
+func (w *worker) appendHashes(dst []uint64, f datasets.Field) []uint64 {
+	if dst == nil {
+		return nil
+	}
+	from := len(dst)
+	dst = w.field[f].AppendHashes(dst, w.selected)
+	for _, id := range dst[from:] {
+		if id == 0 {
+			w.sources[w.source].nulls[f]++
+		}
+	}
+	return dst
 }

@@ -64,17 +64,24 @@ func startOfDay(date time.Time, zone *time.Location) int64 {
 
 const microsPerDay = 86_400_000_000
 
-// A zoneClock turns instants into local day numbers, remembering the offset of
-// the stretch of time it last looked up. One goroutine uses it at a time.
+// A zoneClock turns instants into local day numbers, remembering the stretches
+// of time between clock changes that it has looked up. One goroutine uses it at
+// a time.
 type zoneClock struct {
-	zone     *time.Location
-	from, to int64 // µs: the stretch the offset holds for
+	zone *time.Location
+	stretch
+	known []stretch
+}
+
+// A stretch of time over which the offset of a zone does not change.
+type stretch struct {
+	from, to int64 // µs: [from, to)
 	offset   int64 // µs
 	earliest int32 // no day of the stretch is before it
 }
 
 func newZoneClock(zone *time.Location) *zoneClock {
-	c := &zoneClock{zone: zone, earliest: -1 << 31}
+	c := &zoneClock{zone: zone, stretch: stretch{earliest: -1 << 31}}
 	if zone == time.UTC {
 		c.from, c.to = -1<<63, 1<<63-1
 	}
@@ -101,7 +108,17 @@ func (c *zoneClock) read(micros int64) (day, clock int32) {
 	return max(day, c.earliest), clock
 }
 
+// maxStretches bounds how many stretches are remembered: two a year for longer
+// than most histories.
+const maxStretches = 64
+
 func (c *zoneClock) lookUp(micros int64) {
+	for i := range c.known {
+		if s := &c.known[i]; micros >= s.from && micros < s.to {
+			c.stretch = *s
+			return
+		}
+	}
 	t := time.UnixMicro(micros).In(c.zone)
 	_, offset := t.Zone()
 	start, end := t.ZoneBounds()
@@ -115,6 +132,9 @@ func (c *zoneClock) lookUp(micros int64) {
 	}
 	if !end.IsZero() {
 		c.to = end.UnixMicro()
+	}
+	if len(c.known) < maxStretches {
+		c.known = append(c.known, c.stretch)
 	}
 }
 

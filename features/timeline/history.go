@@ -22,7 +22,7 @@ type Events struct {
 	Category []uint32
 	Channel  []uint32
 	Campaign []uint32
-	Session  []uint32 // codes fit only to tell sessions apart, 0 is null
+	Session  []uint32 // the customer's sessions, numbered from 1 in order of appearance, 0 is null
 }
 
 // Len is the number of events.
@@ -49,13 +49,10 @@ func cut[T any](s []T, lo, hi int) []T {
 // A Timeline is everything known of one customer. It shows no events itself:
 // a feature asks for a History, a target for an Outcome.
 type Timeline struct {
-	ID         string // dictionary form, see datasets.IDType
-	Hash       uint64 // of ID
-	events     Events
-	roles      *roleIndex
-	duplicates int
-	rows       []uint32
-	raw        *columns
+	ID     string // dictionary form, see datasets.IDType
+	Hash   uint64 // of ID
+	events Events
+	roles  *roleIndex
 }
 
 // A History is what was known of a customer as of an instant: the events

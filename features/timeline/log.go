@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/spool"
 )
 
 // Dedupe says which events count as the same event.
@@ -19,11 +20,14 @@ const (
 	DedupeEventID               // rows of one customer with one event id are one event: the first in canonical order
 )
 
-// Options of a Log.
+// Options of a Store.
 type Options struct {
 	Zone   *time.Location // decides the local day of an event
 	Dedupe Dedupe
 	IDType datasets.IDType
+	// Final says that the log will not be frozen again, so that its events can
+	// be given up as they are put in order.
+	Final bool
 }
 
 // NumBuckets is the number of buckets customers are hashed into: a customer's
@@ -32,24 +36,35 @@ type Options struct {
 // enough that appending to all of them stays in cache.
 const NumBuckets = datasets.DictShards
 
-// A Log collects events in memory. This is the seam where spilling goes: a
-// bucket's chunks may as well lie in a temporary file.
+// A Log collects events by bucket, packed, in memory or in a temporary file.
 type Log struct {
 	dicts   *datasets.Dicts
 	workers []*appender
+	budget  *spool.Budget
+	dir     string // of temporary files
+	spool   *spool.Spool
 }
 
 type appender struct {
 	buckets [NumBuckets]bucketLog
 	order   []uint32 // rows of the batch at hand, grouped by bucket
+	packed  []byte
 }
 
-// NewLog returns an empty log whose Append may be called by workers 0 … workers-1 at once.
+// NewLog returns an empty log in memory whose Append may be called by workers 0 … workers-1 at once.
 func NewLog(dicts *datasets.Dicts, workers int) *Log {
 	l := &Log{dicts: dicts, workers: make([]*appender, workers)}
 	for i := range l.workers {
 		l.workers[i] = new(appender)
 	}
+	return l.Within(spool.Unlimited(), "")
+}
+
+// Within makes a log that is still empty keep to a budget: what exceeds it goes
+// to a temporary file in dir.
+func (l *Log) Within(budget *spool.Budget, dir string) *Log {
+	l.budget, l.dir = budget, dir
+	l.spool = spool.New(budget, dir)
 	return l
 }
 
@@ -74,41 +89,69 @@ func (l *Log) Append(worker int, b *datasets.Batch) error {
 		next[k]++
 	}
 	for k := range NumBuckets {
-		if rows := a.order[start[k]:start[k+1]]; len(rows) > 0 {
-			a.buckets[k].append(b, rows, brings)
+		rows := a.order[start[k]:start[k+1]]
+		for len(rows) > 0 {
+			bucket := &a.buckets[k]
+			if bucket.open.brings != brings || bucket.open.len() == blockRows {
+				if err := l.seal(a, bucket); err != nil {
+					return err
+				}
+				bucket.open.reset(brings)
+			}
+			n := min(len(rows), blockRows-bucket.open.len())
+			bucket.open.append(b, rows[:n])
+			bucket.rows += n
+			rows = rows[n:]
 		}
 	}
 	return nil
 }
 
-// A bucketLog is what one worker holds of a bucket: blocks that are filled and
-// never moved, since copying a growing column again and again costs more than
-// everything else in reading.
+// seal packs a bucket's open block away.
+func (l *Log) seal(a *appender, bucket *bucketLog) error {
+	if bucket.open.len() == 0 {
+		return nil
+	}
+	a.packed = bucket.open.pack(a.packed[:0])
+	block, err := l.spool.Put(a.packed)
+	if err != nil {
+		return fmt.Errorf("timeline: %w", err)
+	}
+	bucket.sealed = append(bucket.sealed, sealedBlock{block, uint32(bucket.open.len()), bucket.open.brings})
+	return nil
+}
+
+// blockRows is how many events a bucket collects before it packs them: enough
+// that a block's header is nothing beside it, few enough that the open blocks
+// of all buckets and workers are.
+const blockRows = 1024
+
+// A bucketLog is what one worker holds of a bucket.
 type bucketLog struct {
-	blocks []columns
+	sealed []sealedBlock
+	open   columns // the block being filled; its memory is used again and again
 	rows   int
 }
 
-// columns is a block of events; optional columns that its batches did not bring
-// are nil.
+type sealedBlock struct {
+	spool.Block
+	rows   uint32
+	brings presence
+}
+
+// columns are events as they arrive; optional columns that the batches did not
+// bring are empty.
 type columns struct {
-	customer []uint32
+	customer []uint32 // places in the bucket's shard of the dictionary, see datasets.Local
 	time     []int64
 	role     []datasets.Role
 	money    [numMoney][]datasets.Money
 	codes    [numCodes][]uint32
-	ids      []uint64 // event ids, see datasets.HashID
+	hashes   [numHashes][]uint64 // see datasets.HashID
 	brings   presence
 }
 
-// Blocks double from the first size to the largest: a bucket of ten events and
-// one of a million both waste little.
-const (
-	firstBlock   = 64
-	largestBlock = 8192
-)
-
-// The optional money and dictionary columns, in canonical sort order.
+// The optional columns, in canonical sort order.
 const (
 	amount = iota
 	quantity
@@ -123,8 +166,13 @@ const (
 	category
 	channel
 	campaign
-	session
 	numCodes
+)
+
+const (
+	session = iota
+	eventID
+	numHashes
 )
 
 func moneyOf(b *datasets.Batch) [numMoney][]datasets.Money {
@@ -132,17 +180,23 @@ func moneyOf(b *datasets.Batch) [numMoney][]datasets.Money {
 }
 
 func codesOf(b *datasets.Batch) [numCodes][]uint32 {
-	return [numCodes][]uint32{b.Type, b.Currency, b.Product, b.Category, b.Channel, b.Campaign, b.Session}
+	return [numCodes][]uint32{b.Type, b.Currency, b.Product, b.Category, b.Channel, b.Campaign}
+}
+
+func hashesOf(b *datasets.Batch) [numHashes][]uint64 {
+	return [numHashes][]uint64{b.Session, b.EventID}
 }
 
 func dictsOf(d *datasets.Dicts) [numCodes]*datasets.Dict {
-	return [numCodes]*datasets.Dict{d.Type, d.Currency, d.Product, d.Category, d.Channel, d.Campaign, d.Session}
+	return [numCodes]*datasets.Dict{d.Type, d.Currency, d.Product, d.Category, d.Channel, d.Campaign}
 }
 
 // presence is a bit for each optional column.
 type presence uint16
 
-const bringsIDs presence = 1 << (numMoney + numCodes)
+func (p presence) money(i int) bool  { return p&(1<<i) != 0 }
+func (p presence) code(i int) bool   { return p&(1<<(numMoney+i)) != 0 }
+func (p presence) hashed(i int) bool { return p&(1<<(numMoney+numCodes+i)) != 0 }
 
 func presenceOf(b *datasets.Batch) presence {
 	var p presence
@@ -156,51 +210,36 @@ func presenceOf(b *datasets.Batch) presence {
 			p |= 1 << (numMoney + i)
 		}
 	}
-	if b.EventID != nil {
-		p |= bringsIDs
+	for i, src := range hashesOf(b) {
+		if src != nil {
+			p |= 1 << (numMoney + numCodes + i)
+		}
 	}
 	return p
 }
 
-func (l *bucketLog) append(b *datasets.Batch, rows []uint32, brings presence) {
-	l.rows += len(rows)
-	for len(rows) > 0 {
-		if n := len(l.blocks); n == 0 || l.blocks[n-1].full() || l.blocks[n-1].brings != brings {
-			size := firstBlock
-			if n > 0 {
-				size = min(2*cap(l.blocks[n-1].time), largestBlock)
-			}
-			l.blocks = append(l.blocks, newBlock(max(size, min(len(rows), largestBlock)), brings))
-		}
-		block := &l.blocks[len(l.blocks)-1]
-		n := min(len(rows), cap(block.time)-len(block.time))
-		block.append(b, rows[:n])
-		rows = rows[n:]
-	}
-}
+func (c *columns) len() int { return len(c.time) }
 
-func newBlock(size int, brings presence) columns {
-	c := columns{customer: make([]uint32, 0, size), time: make([]int64, 0, size), role: make([]datasets.Role, 0, size), brings: brings}
+func (c *columns) reset(brings presence) {
+	c.brings = brings
+	c.customer, c.time, c.role = c.customer[:0], c.time[:0], c.role[:0]
 	for i := range c.money {
-		if brings&(1<<i) != 0 {
-			c.money[i] = make([]datasets.Money, 0, size)
-		}
+		c.money[i] = c.money[i][:0]
 	}
 	for i := range c.codes {
-		if brings&(1<<(numMoney+i)) != 0 {
-			c.codes[i] = make([]uint32, 0, size)
-		}
+		c.codes[i] = c.codes[i][:0]
 	}
-	if brings&bringsIDs != 0 {
-		c.ids = make([]uint64, 0, size)
+	for i := range c.hashes {
+		c.hashes[i] = c.hashes[i][:0]
 	}
-	return c
 }
 
-func (c *columns) full() bool { return len(c.time) == cap(c.time) }
-
 func (c *columns) append(b *datasets.Batch, rows []uint32) {
+	at := len(c.customer)
 	c.customer = gather(c.customer, b.Customer, rows)
+	for i, code := range c.customer[at:] {
+		c.customer[at+i] = uint32(datasets.Local(code))
+	}
 	c.time = gather(c.time, b.Time, rows)
 	c.role = gather(c.role, b.Role, rows)
 	for i, src := range moneyOf(b) {
@@ -213,9 +252,118 @@ func (c *columns) append(b *datasets.Batch, rows []uint32) {
 			c.codes[i] = gather(c.codes[i], src, rows)
 		}
 	}
-	if b.EventID != nil {
-		c.ids = gather(c.ids, b.EventID, rows)
+	for i, src := range hashesOf(b) {
+		if src != nil {
+			c.hashes[i] = gather(c.hashes[i], src, rows)
+		}
 	}
+}
+
+// pack appends the block to dst.
+func (c *columns) pack(dst []byte) []byte {
+	dst = pack(dst, c.customer, nil)
+	dst = pack(dst, c.time, timeSteps)
+	dst = pack(dst, c.role, nil)
+	for i, m := range c.money {
+		if c.brings.money(i) {
+			dst = packMoney(dst, m)
+		}
+	}
+	for i, codes := range c.codes {
+		if c.brings.code(i) {
+			dst = pack(dst, codes, nil)
+		}
+	}
+	for i, h := range c.hashes {
+		if c.brings.hashed(i) {
+			dst = pack(dst, h, nil)
+		}
+	}
+	return dst
+}
+
+// unpack appends a packed block of n events. A column that any block of the
+// log brings is there for all, null where this one has none.
+func (c *columns) unpack(src []byte, n int, brings presence) (err error) {
+	if c.customer, src, err = unpack(c.customer, src, n); err != nil {
+		return err
+	}
+	if c.time, src, err = unpack(c.time, src, n); err != nil {
+		return err
+	}
+	if c.role, src, err = unpack(c.role, src, n); err != nil {
+		return err
+	}
+	for i := range c.money {
+		switch {
+		case brings.money(i):
+			if c.money[i], src, err = unpack(c.money[i], src, n); err != nil {
+				return err
+			}
+		case c.brings.money(i):
+			c.money[i] = fill(c.money[i], n, datasets.NullMoney)
+		}
+	}
+	for i := range c.codes {
+		switch {
+		case brings.code(i):
+			if c.codes[i], src, err = unpack(c.codes[i], src, n); err != nil {
+				return err
+			}
+		case c.brings.code(i):
+			c.codes[i] = fill(c.codes[i], n, 0)
+		}
+	}
+	for i := range c.hashes {
+		switch {
+		case brings.hashed(i):
+			if c.hashes[i], src, err = unpack(c.hashes[i], src, n); err != nil {
+				return err
+			}
+		case c.brings.hashed(i):
+			c.hashes[i] = fill(c.hashes[i], n, 0)
+		}
+	}
+	return nil
+}
+
+// join appends another block as unpack does.
+func (c *columns) join(b *columns) {
+	n := b.len()
+	c.customer = append(c.customer, b.customer...)
+	c.time = append(c.time, b.time...)
+	c.role = append(c.role, b.role...)
+	for i := range c.money {
+		switch {
+		case b.brings.money(i):
+			c.money[i] = append(c.money[i], b.money[i]...)
+		case c.brings.money(i):
+			c.money[i] = fill(c.money[i], n, datasets.NullMoney)
+		}
+	}
+	for i := range c.codes {
+		switch {
+		case b.brings.code(i):
+			c.codes[i] = append(c.codes[i], b.codes[i]...)
+		case c.brings.code(i):
+			c.codes[i] = fill(c.codes[i], n, 0)
+		}
+	}
+	for i := range c.hashes {
+		switch {
+		case b.brings.hashed(i):
+			c.hashes[i] = append(c.hashes[i], b.hashes[i]...)
+		case c.brings.hashed(i):
+			c.hashes[i] = fill(c.hashes[i], n, 0)
+		}
+	}
+}
+
+func fill[T any](dst []T, n int, null T) []T {
+	for range n {
+		dst = append(dst, null)
+	}
+	return dst
 }
 
 // gather appends the named rows of src.
@@ -231,21 +379,21 @@ func gather[T any](dst, src []T, rows []uint32) []T {
 
 // Freeze ends the writing. The dictionaries must not grow afterwards.
 func (l *Log) Freeze(opts Options) *Store {
-	s := &Store{dicts: l.dicts, opts: opts, workers: l.workers}
-	dicts := dictsOf(l.dicts)
+	s := &Store{log: l, opts: opts, spool: spool.New(l.budget, l.dir)}
 	var wg sync.WaitGroup
-	for i, d := range dicts {
-		if i == session {
-			continue // compared by value in the rare tie: sorting millions of them would buy nothing
-		}
+	for i, d := range dictsOf(l.dicts) {
 		wg.Go(func() { s.ranks[i], s.values[i] = d.Ranks() })
 	}
 	wg.Wait()
 	for k := range NumBuckets {
 		for _, w := range l.workers {
-			s.size[k] += w.buckets[k].rows
-			for _, block := range w.buckets[k].blocks {
-				s.brings |= block.brings
+			b := &w.buckets[k]
+			s.size[k] += b.rows
+			if b.rows > 0 {
+				s.brings |= b.open.brings
+			}
+			for i := range b.sealed {
+				s.brings |= b.sealed[i].brings
 			}
 		}
 	}
