@@ -3,6 +3,7 @@ package features_test
 import (
 	"encoding/csv"
 	"fmt"
+	"github.com/apache/arrow/go/v17/arrow"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -524,7 +525,7 @@ func TestTheFutureChangesNothing(t *testing.T) {
 
 func equal(t *testing.T, want, got *features.Table) {
 	t.Helper()
-	w, g := want.Records(), got.Records()
+	w, g := records(t, want), records(t, got)
 	if len(w) != len(g) || want.Rows() != got.Rows() {
 		t.Fatalf("%d batches of %d rows, want %d of %d", len(g), got.Rows(), len(w), want.Rows())
 	}
@@ -535,6 +536,18 @@ func equal(t *testing.T, want, got *features.Table) {
 			}
 		}
 	}
+}
+
+func records(t *testing.T, table *features.Table) []arrow.Record {
+	t.Helper()
+	var rs []arrow.Record
+	for r, err := range table.Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs = append(rs, r)
+	}
+	return rs
 }
 
 func BenchmarkBuild(b *testing.B) {

@@ -1,15 +1,18 @@
 package features
 
 import (
-	"context"
 	"fmt"
+	"iter"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/spool"
+	"github.com/shoal-data/shoal/features/internal/packed"
 	"github.com/shoal-data/shoal/features/timeline"
 )
 
@@ -31,14 +34,18 @@ type Snapshot struct {
 	Labels []Label
 }
 
-// A Batch is one bucket's customers at one snapshot: the customer id, then the
-// features, then the labels, as Schema declares them; rows are in the order of
-// the ids. Undefined values are null. The consumer may keep it.
+// A Batch is at most batchRows of one bucket's customers at one snapshot: the
+// customer id, then the features, then the labels, as Schema declares them;
+// rows are in the order of the ids, and so are the batches of a bucket.
+// Undefined values are null. The consumer may keep it.
 type Batch struct {
 	Snapshot int
 	Bucket   int
 	Record   arrow.Record
 }
+
+// batchRows bounds what a worker holds of a snapshot before it delivers it.
+const batchRows = 1024
 
 // CustomerColumn is the name of a feature table's first column.
 const CustomerColumn = "customer_id"
@@ -82,176 +89,162 @@ func CustomerField(id datasets.IDType) arrow.Field {
 	return f
 }
 
-// Build replays every timeline once and delivers the feature table of each
-// snapshot bucket by bucket. deliver is called concurrently, never twice at
-// once for one worker; the batches do not depend on the number of workers. A
-// customer appears in a snapshot when it has an event before it.
-func Build(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error, done func(bucket int)) error {
-	type pending struct {
-		ids  array.Builder
-		rows []float64 // row-major
-	}
-	schemas := make([]*arrow.Schema, len(snapshots))
-	for i, s := range snapshots {
-		schemas[i] = Schema(families, s.Labels, store.IDType())
-	}
-	type state struct {
-		bucket int
-		fills  []Fill
-		tables []pending
-	}
-	states := make([]*state, workers)
-	for w := range states {
-		st := &state{bucket: -1, tables: make([]pending, len(snapshots))}
-		for _, f := range families {
-			st.fills = append(st.fills, f.New(store.Values))
-		}
-		for i := range st.tables {
-			st.tables[i].ids = array.NewBuilder(memory.DefaultAllocator, schemas[i].Field(0).Type)
-		}
-		states[w] = st
-	}
-	flush := func(w int) error {
-		st := states[w]
-		for i := range st.tables {
-			t := &st.tables[i]
-			if t.ids.Len() == 0 {
-				continue
-			}
-			rec := record(schemas[i], t.ids.NewArray(), t.rows)
-			t.rows = t.rows[:0]
-			if err := deliver(w, Batch{Snapshot: i, Bucket: st.bucket, Record: rec}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	visit := func(w, bucket int, t *timeline.Timeline) error {
-		st := states[w]
-		if bucket != st.bucket {
-			if err := flush(w); err != nil {
-				return err
-			}
-			st.bucket = bucket
-		}
-		for i, s := range snapshots {
-			if s.Keep != nil && !s.Keep(t.Hash) {
-				continue
-			}
-			h, ok := t.Before(s.AsOf)
-			if !ok {
-				continue
-			}
-			p := &st.tables[i]
-			if err := appendID(p.ids, store.IDType(), t.ID); err != nil {
-				return err
-			}
-			width := schemas[i].NumFields() - 1
-			at := len(p.rows)
-			for range width {
-				p.rows = append(p.rows, math.NaN())
-			}
-			row := p.rows[at:]
-			for j, fill := range st.fills {
-				n := len(families[j].Columns)
-				fill(&h, row[:n:n])
-				row = row[n:]
-			}
-			for j, l := range s.Labels {
-				row[j] = l.Value(t, &h)
-			}
-		}
-		return nil
-	}
-	if err := store.Replay(ctx, workers, visit, done); err != nil {
-		return err
-	}
-	for w := range states {
-		if err := flush(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func appendID(b array.Builder, t datasets.IDType, id string) error {
-	switch b := b.(type) {
-	case *array.StringBuilder:
-		b.Append(id)
-	case *array.Int64Builder:
-		b.Append(datasets.IntID(id))
-	case *array.Int32Builder:
-		b.Append(int32(datasets.IntID(id)))
-	case *array.FixedSizeBinaryBuilder:
-		b.Append([]byte(id))
-	default:
-		return fmt.Errorf("features: customer ids of type %v have no column type", t)
-	}
-	return nil
-}
-
-// record turns row-major values into columns; NaN becomes null.
-func record(schema *arrow.Schema, ids arrow.Array, rows []float64) arrow.Record {
-	n, width := ids.Len(), schema.NumFields()-1
-	columns := make([]arrow.Array, width+1)
-	columns[0] = ids
-	for j := range width {
-		values := make([]float64, n)
-		valid := make([]byte, (n+7)/8)
-		nulls := 0
-		for i := range values {
-			v := rows[i*width+j]
-			if math.IsNaN(v) {
-				nulls++
-				continue
-			}
-			values[i] = v
-			valid[i/8] |= 1 << (i % 8)
-		}
-		data := array.NewData(arrow.PrimitiveTypes.Float64, n, []*memory.Buffer{
-			memory.NewBufferBytes(valid), memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(values)),
-		}, nil, nulls, 0)
-		columns[j+1] = array.NewFloat64Data(data)
-	}
-	return array.NewRecord(schema, columns, int64(n))
-}
-
-// A Table is one snapshot's feature table in memory, as a list of batches in
-// bucket order.
+// A Table is one snapshot's feature table, packed: its batches lie in a spool,
+// in bucket order, and their columns are read one by one.
 type Table struct {
 	AsOf   timeline.AsOf
 	Schema *arrow.Schema
-	byKey  [timeline.NumBuckets]arrow.Record
+	spool  *spool.Spool
+	parts  [timeline.NumBuckets][]part
 }
 
-// NewTable returns an empty table for a snapshot.
+// A part is a packed batch.
+type part struct {
+	rows  int
+	block spool.Block
+	ends  []uint32 // where the columns end in the block
+}
+
+// NewTable returns an empty table for a snapshot, in memory.
 func NewTable(families []Family, s Snapshot, id datasets.IDType) *Table {
 	return &Table{AsOf: s.AsOf, Schema: Schema(families, s.Labels, id)}
 }
 
-// Put stores a bucket's batch; different buckets may be put at once.
-func (t *Table) Put(b Batch) { t.byKey[b.Bucket] = b.Record }
+// Within makes a table that is still empty keep its batches in a spool.
+func (t *Table) Within(s *spool.Spool) *Table {
+	t.spool = s
+	return t
+}
 
-// Records lists the non-empty batches in bucket order.
-func (t *Table) Records() []arrow.Record {
-	var rs []arrow.Record
-	for _, r := range t.byKey {
-		if r != nil {
-			rs = append(rs, r)
+// Put stores a batch; different buckets may be put at once.
+func (t *Table) Put(b Batch) error {
+	var p packed.Floats
+	var data []byte
+	var values []float64
+	ends := make([]uint32, b.Record.NumCols())
+	for j, c := range b.Record.Columns() {
+		if f, ok := c.(*array.Float64); ok && j > 0 {
+			values = appendFloats(values[:0], f)
+			data = p.Append(data, values)
+		} else {
+			var err error
+			if data, err = appendIDs(data, c); err != nil {
+				return err
+			}
+		}
+		ends[j] = uint32(len(data))
+	}
+	if t.spool == nil {
+		t.spool = spool.New(spool.Unlimited(), "")
+	}
+	block, err := t.spool.Put(data)
+	if err != nil {
+		return fmt.Errorf("features: the feature table of %s: %w", t.AsOf, err)
+	}
+	t.parts[b.Bucket] = append(t.parts[b.Bucket], part{int(b.Record.NumRows()), block, ends})
+	return nil
+}
+
+// appendFloats appends the values of an Arrow column, NaN for null.
+func appendFloats(dst []float64, c *array.Float64) []float64 {
+	at := len(dst)
+	dst = append(dst, c.Float64Values()...)
+	if c.NullN() > 0 {
+		for i := range c.Len() {
+			if c.IsNull(i) {
+				dst[at+i] = math.NaN()
+			}
 		}
 	}
-	return rs
+	return dst
+}
+
+// appendIDs packs a column of customer ids.
+func appendIDs(dst []byte, c arrow.Array) ([]byte, error) {
+	switch c := c.(type) {
+	case *array.Int64:
+		return packed.Append(dst, c.Int64Values(), nil), nil
+	case *array.Int32:
+		return packed.Append(dst, c.Int32Values(), nil), nil
+	case *array.FixedSizeBinary:
+		for i := range c.Len() {
+			dst = append(dst, c.Value(i)...)
+		}
+		return dst, nil
+	case *array.String:
+		sizes := make([]uint32, c.Len())
+		for i := range sizes {
+			sizes[i] = uint32(len(c.Value(i)))
+		}
+		dst = packed.Append(dst, sizes, nil)
+		for i := range sizes {
+			dst = append(dst, c.Value(i)...)
+		}
+		return dst, nil
+	}
+	return nil, fmt.Errorf("features: customer ids cannot be of type %v", c.DataType())
+}
+
+// readIDs unpacks n customer ids.
+func readIDs(src []byte, n int, t arrow.DataType) (arrow.Array, error) {
+	b := array.NewBuilder(memory.DefaultAllocator, t)
+	b.Reserve(n)
+	switch b := b.(type) {
+	case *array.Int64Builder:
+		v, _, err := packed.Read[int64](nil, src, n)
+		if err != nil {
+			return nil, err
+		}
+		b.AppendValues(v, nil)
+	case *array.Int32Builder:
+		v, _, err := packed.Read[int32](nil, src, n)
+		if err != nil {
+			return nil, err
+		}
+		b.AppendValues(v, nil)
+	case *array.FixedSizeBinaryBuilder:
+		width := t.(*arrow.FixedSizeBinaryType).ByteWidth
+		if len(src) != n*width {
+			return nil, packed.ErrDamaged
+		}
+		for i := range n {
+			b.Append(src[i*width:][:width])
+		}
+	case *array.StringBuilder:
+		sizes, text, err := packed.Read[uint32](nil, src, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, size := range sizes {
+			if uint64(size) > uint64(len(text)) {
+				return nil, packed.ErrDamaged
+			}
+			b.Append(string(text[:size]))
+			text = text[size:]
+		}
+	}
+	return b.NewArray(), nil
 }
 
 // Rows is the number of customers in the table.
 func (t *Table) Rows() int {
 	n := 0
-	for _, r := range t.byKey {
-		if r != nil {
-			n += int(r.NumRows())
+	for _, parts := range t.parts {
+		for i := range parts {
+			n += parts[i].rows
 		}
 	}
 	return n
+}
+
+// Close gives back what the table holds of its spool's budget.
+func (t *Table) Close() {
+	for k, parts := range t.parts {
+		for i := range parts {
+			t.spool.Drop(parts[i].block)
+		}
+		t.parts[k] = nil
+	}
 }
 
 // Column is the position of a named column, or an error that says which table
@@ -263,69 +256,176 @@ func (t *Table) Column(name string) (int, error) {
 	return 0, fmt.Errorf("features: the feature table of %s has no column %q", t.AsOf, name)
 }
 
+func (t *Table) columns(names []string) ([]int, error) {
+	at := make([]int, len(names))
+	for i, n := range names {
+		var err error
+		if at[i], err = t.Column(n); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}
+
+// A Part is one batch of a table.
+type Part struct {
+	table *Table
+	*part
+	reader *partReader
+}
+
+// A partReader is memory for reading parts one after another.
+type partReader struct {
+	floats packed.Floats
+	data   []byte
+	values []float64
+}
+
+// Parts visits the table's batches in order. A Part is valid during its turn.
+func (t *Table) Parts() iter.Seq[Part] {
+	return func(yield func(Part) bool) {
+		r := &partReader{}
+		for k := range t.parts {
+			for i := range t.parts[k] {
+				if !yield(Part{t, &t.parts[k][i], r}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Rows is the number of customers of the part.
+func (p Part) Rows() int { return p.rows }
+
+func (p Part) bytes(column int) ([]byte, error) {
+	from := uint32(0)
+	if column > 0 {
+		from = p.ends[column-1]
+	}
+	data, err := p.table.spool.Range(p.block, int(from), int(p.ends[column]), &p.reader.data)
+	if err != nil {
+		return nil, fmt.Errorf("features: the feature table of %s: %w", p.table.AsOf, err)
+	}
+	return data, nil
+}
+
+// values appends a numeric column to dst.
+func (p Part) values(dst []float64, column int) ([]float64, error) {
+	data, err := p.bytes(column)
+	if err != nil {
+		return nil, err
+	}
+	if dst, err = p.reader.floats.Read(dst, data, p.rows); err != nil {
+		return nil, fmt.Errorf("features: the feature table of %s, column %s: %w", p.table.AsOf, p.table.Schema.Field(column).Name, err)
+	}
+	return dst, nil
+}
+
+// IDs are the customer ids.
+func (p Part) IDs() (arrow.Array, error) {
+	data, err := p.bytes(0)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := readIDs(data, p.rows, p.table.Schema.Field(0).Type)
+	if err != nil {
+		return nil, fmt.Errorf("features: the feature table of %s, customer ids: %w", p.table.AsOf, err)
+	}
+	return ids, nil
+}
+
+// Record is the part's first columns as Arrow has them, undefined values null.
+func (p Part) Record(columns int) (arrow.Record, error) {
+	arrays := make([]arrow.Array, columns)
+	var err error
+	if arrays[0], err = p.IDs(); err != nil {
+		return nil, err
+	}
+	for j := 1; j < columns; j++ {
+		values, err := p.values(make([]float64, 0, p.rows), j)
+		if err != nil {
+			return nil, err
+		}
+		arrays[j] = floats(values)
+	}
+	return array.NewRecord(arrow.NewSchema(p.table.Schema.Fields()[:columns], nil), arrays, int64(p.rows)), nil
+}
+
+// Matrix appends the named columns to dst, row-major, NaN for null, keeping the
+// rows of the part for which keep, when it is not nil, is true.
+func (p Part) Matrix(dst []float64, names []string, keep func(row int) bool) ([]float64, error) {
+	at, err := p.table.columns(names)
+	if err != nil {
+		return nil, err
+	}
+	var kept []int32
+	for i := range p.rows {
+		if keep == nil || keep(i) {
+			kept = append(kept, int32(i))
+		}
+	}
+	start, d := len(dst), len(names)
+	dst = slices.Grow(dst, len(kept)*d)[:start+len(kept)*d]
+	for j, c := range at {
+		if p.reader.values, err = p.values(p.reader.values[:0], c); err != nil {
+			return nil, err
+		}
+		for k, i := range kept {
+			dst[start+k*d+j] = p.reader.values[i]
+		}
+	}
+	return dst, nil
+}
+
+// Records visits the table's batches in order, whole.
+func (t *Table) Records() iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		for p := range t.Parts() {
+			rec, err := p.Record(t.Schema.NumFields())
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // Values copies a numeric column, NaN for null, in row order.
 func (t *Table) Values(name string) ([]float64, error) {
-	j, err := t.Column(name)
+	c, err := t.Column(name)
 	if err != nil {
 		return nil, err
 	}
 	values := make([]float64, 0, t.Rows())
-	for _, r := range t.Records() {
-		c := r.Column(j).(*array.Float64)
-		for i, v := range c.Float64Values() {
-			if c.IsNull(i) {
-				v = math.NaN()
-			}
-			values = append(values, v)
+	for p := range t.Parts() {
+		if values, err = p.values(values, c); err != nil {
+			return nil, err
 		}
 	}
 	return values, nil
 }
 
-// Only is a table of a single one of t's batches.
-func (t *Table) Only(r arrow.Record) *Table {
-	one := &Table{AsOf: t.AsOf, Schema: t.Schema}
-	one.byKey[0] = r
-	return one
-}
-
 // Matrix copies columns into rows, row-major, NaN for null, keeping the rows
 // for which keep, when it is not nil, is true.
 func (t *Table) Matrix(names []string, keep func(row int) bool) ([]float64, error) {
-	at := make([]int, len(names))
-	for j, n := range names {
-		c, err := t.Column(n)
-		if err != nil {
+	if _, err := t.columns(names); err != nil {
+		return nil, err
+	}
+	var data []float64
+	if keep == nil {
+		data = make([]float64, 0, t.Rows()*len(names))
+	}
+	row := 0
+	var err error
+	for p := range t.Parts() {
+		var of func(int) bool
+		if keep != nil {
+			of = func(i int) bool { return keep(row + i) }
+		}
+		if data, err = p.Matrix(data, names, of); err != nil {
 			return nil, err
 		}
-		at[j] = c
-	}
-	d := len(names)
-	data := make([]float64, 0, t.Rows()*d)
-	var kept []int32
-	row := 0
-	for _, rec := range t.Records() {
-		n := int(rec.NumRows())
-		kept = kept[:0]
-		for i := range n {
-			if keep == nil || keep(row+i) {
-				kept = append(kept, int32(i))
-			}
-		}
-		start := len(data)
-		data = data[:start+len(kept)*d]
-		for j, c := range at {
-			col := rec.Column(c).(*array.Float64)
-			values := col.Float64Values()
-			for k, i := range kept {
-				v := values[i]
-				if col.NullN() > 0 && col.IsNull(int(i)) {
-					v = math.NaN()
-				}
-				data[start+k*d+j] = v
-			}
-		}
-		row += n
+		row += p.rows
 	}
 	return data, nil
 }

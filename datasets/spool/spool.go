@@ -111,17 +111,21 @@ func (s *Spool) explain(doing string, err error) error {
 	return fmt.Errorf("%s a temporary file in %s for what exceeds the memory budget of %d MiB: %w; raise the budget, or set TMPDIR to a disk with more room", doing, dir, s.budget.limit>>20, err)
 }
 
-// Get returns the bytes of a block. They are valid until the next Get with the
-// same buf, which is used when the block must be read, and must not be changed.
-func (s *Spool) Get(b Block, buf *[]byte) ([]byte, error) {
+// Get returns the bytes of a block. They are valid until the next use of buf,
+// which is for blocks that must be read, and must not be changed.
+func (s *Spool) Get(b Block, buf *[]byte) ([]byte, error) { return s.Range(b, 0, b.size, buf) }
+
+// Range is Get for the bytes [from, to) of the block.
+func (s *Spool) Range(b Block, from, to int, buf *[]byte) ([]byte, error) {
 	if b.data != nil || b.size == 0 {
-		return b.data, nil
+		return b.data[from:to:to], nil
 	}
-	if cap(*buf) < b.size {
-		*buf = make([]byte, b.size+b.size/4)
+	n := to - from
+	if cap(*buf) < n {
+		*buf = make([]byte, n+n/4)
 	}
-	data := (*buf)[:b.size]
-	if _, err := s.file.ReadAt(data, b.at); err != nil {
+	data := (*buf)[:n]
+	if _, err := s.file.ReadAt(data, b.at+int64(from)); err != nil {
 		return nil, s.explain("reading", err)
 	}
 	return data, nil

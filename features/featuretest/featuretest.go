@@ -118,8 +118,7 @@ func Tables(t *testing.T, store *timeline.Store, families []features.Family, asO
 		tables[i] = features.NewTable(families, snapshots[i], store.IDType())
 	}
 	err := features.Build(context.Background(), store, families, snapshots, workers, func(_ int, b features.Batch) error {
-		tables[b.Snapshot].Put(b)
-		return nil
+		return tables[b.Snapshot].Put(b)
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +138,10 @@ func WriteIPC(t *testing.T, table *features.Table) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range table.Records() {
+	for r, err := range table.Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := w.Write(r); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package timeline
 import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/spool"
+	"github.com/shoal-data/shoal/features/internal/packed"
 )
 
 // chunkRows is how many events of whole customers make a chunk, at least: few
@@ -39,22 +40,22 @@ func (c *chunk) reset() {
 
 // pack appends the chunk to dst.
 func (c *chunk) pack(dst []byte, brings presence) []byte {
-	dst = pack(dst, c.customer, nil)
-	dst = pack(dst, c.events, nil)
-	dst = pack(dst, c.time, timeSteps)
-	dst = pack(dst, c.role, nil)
+	dst = packed.Append(dst, c.customer, nil)
+	dst = packed.Append(dst, c.events, nil)
+	dst = packed.Append(dst, c.time, timeSteps)
+	dst = packed.Append(dst, c.role, nil)
 	for i, m := range c.money {
 		if brings.money(i) {
-			dst = packMoney(dst, m)
+			dst = packed.AppendNullable(dst, m, moneySteps)
 		}
 	}
 	for i, r := range c.ranks {
 		if brings.code(i) && i != currency {
-			dst = pack(dst, r, nil)
+			dst = packed.Append(dst, r, nil)
 		}
 	}
 	if brings.hashed(session) {
-		dst = pack(dst, c.session, nil)
+		dst = packed.Append(dst, c.session, nil)
 	}
 	return dst
 }
@@ -62,10 +63,10 @@ func (c *chunk) pack(dst []byte, brings presence) []byte {
 // unpack replaces the chunk by a packed one.
 func (c *chunk) unpack(src []byte, customers, events int, brings presence) (err error) {
 	c.reset()
-	if c.customer, src, err = unpack(c.customer, src, customers); err != nil {
+	if c.customer, src, err = packed.Read(c.customer, src, customers); err != nil {
 		return err
 	}
-	if c.events, src, err = unpack(c.events, src, customers); err != nil {
+	if c.events, src, err = packed.Read(c.events, src, customers); err != nil {
 		return err
 	}
 	total := uint64(0)
@@ -73,30 +74,30 @@ func (c *chunk) unpack(src []byte, customers, events int, brings presence) (err 
 		total += uint64(n)
 	}
 	if total != uint64(events) {
-		return errPacked
+		return packed.ErrDamaged
 	}
-	if c.time, src, err = unpack(c.time, src, events); err != nil {
+	if c.time, src, err = packed.Read(c.time, src, events); err != nil {
 		return err
 	}
-	if c.role, src, err = unpack(c.role, src, events); err != nil {
+	if c.role, src, err = packed.Read(c.role, src, events); err != nil {
 		return err
 	}
 	for i := range c.money {
 		if brings.money(i) {
-			if c.money[i], src, err = unpack(c.money[i], src, events); err != nil {
+			if c.money[i], src, err = packed.Read(c.money[i], src, events); err != nil {
 				return err
 			}
 		}
 	}
 	for i := range c.ranks {
 		if brings.code(i) && i != currency {
-			if c.ranks[i], src, err = unpack(c.ranks[i], src, events); err != nil {
+			if c.ranks[i], src, err = packed.Read(c.ranks[i], src, events); err != nil {
 				return err
 			}
 		}
 	}
 	if brings.hashed(session) {
-		if c.session, _, err = unpack(c.session, src, events); err != nil {
+		if c.session, _, err = packed.Read(c.session, src, events); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/spool"
+	"github.com/shoal-data/shoal/features/internal/packed"
 )
 
 // Dedupe says which events count as the same event.
@@ -259,24 +260,30 @@ func (c *columns) append(b *datasets.Batch, rows []uint32) {
 	}
 }
 
+// The steps that instants and amounts often share, coarsest first.
+var (
+	timeSteps  = []uint64{1_000_000, 1_000}
+	moneySteps = []uint64{datasets.MoneyScale, datasets.MoneyScale / 100}
+)
+
 // pack appends the block to dst.
 func (c *columns) pack(dst []byte) []byte {
-	dst = pack(dst, c.customer, nil)
-	dst = pack(dst, c.time, timeSteps)
-	dst = pack(dst, c.role, nil)
+	dst = packed.Append(dst, c.customer, nil)
+	dst = packed.Append(dst, c.time, timeSteps)
+	dst = packed.Append(dst, c.role, nil)
 	for i, m := range c.money {
 		if c.brings.money(i) {
-			dst = packMoney(dst, m)
+			dst = packed.AppendNullable(dst, m, moneySteps)
 		}
 	}
 	for i, codes := range c.codes {
 		if c.brings.code(i) {
-			dst = pack(dst, codes, nil)
+			dst = packed.Append(dst, codes, nil)
 		}
 	}
 	for i, h := range c.hashes {
 		if c.brings.hashed(i) {
-			dst = pack(dst, h, nil)
+			dst = packed.Append(dst, h, nil)
 		}
 	}
 	return dst
@@ -285,19 +292,19 @@ func (c *columns) pack(dst []byte) []byte {
 // unpack appends a packed block of n events. A column that any block of the
 // log brings is there for all, null where this one has none.
 func (c *columns) unpack(src []byte, n int, brings presence) (err error) {
-	if c.customer, src, err = unpack(c.customer, src, n); err != nil {
+	if c.customer, src, err = packed.Read(c.customer, src, n); err != nil {
 		return err
 	}
-	if c.time, src, err = unpack(c.time, src, n); err != nil {
+	if c.time, src, err = packed.Read(c.time, src, n); err != nil {
 		return err
 	}
-	if c.role, src, err = unpack(c.role, src, n); err != nil {
+	if c.role, src, err = packed.Read(c.role, src, n); err != nil {
 		return err
 	}
 	for i := range c.money {
 		switch {
 		case brings.money(i):
-			if c.money[i], src, err = unpack(c.money[i], src, n); err != nil {
+			if c.money[i], src, err = packed.Read(c.money[i], src, n); err != nil {
 				return err
 			}
 		case c.brings.money(i):
@@ -307,7 +314,7 @@ func (c *columns) unpack(src []byte, n int, brings presence) (err error) {
 	for i := range c.codes {
 		switch {
 		case brings.code(i):
-			if c.codes[i], src, err = unpack(c.codes[i], src, n); err != nil {
+			if c.codes[i], src, err = packed.Read(c.codes[i], src, n); err != nil {
 				return err
 			}
 		case c.brings.code(i):
@@ -317,7 +324,7 @@ func (c *columns) unpack(src []byte, n int, brings presence) (err error) {
 	for i := range c.hashes {
 		switch {
 		case brings.hashed(i):
-			if c.hashes[i], src, err = unpack(c.hashes[i], src, n); err != nil {
+			if c.hashes[i], src, err = packed.Read(c.hashes[i], src, n); err != nil {
 				return err
 			}
 		case c.brings.hashed(i):

@@ -2,6 +2,7 @@ package nightly
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -122,14 +123,13 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	}
 	tables := make([]*features.Table, len(snapshots))
 	for i, s := range snapshots {
-		tables[i] = features.NewTable(families, s, h.store.IDType())
+		tables[i] = features.NewTable(families, s, h.store.IDType()).Within(r.spool)
 	}
 	err = r.step("features", func() error {
 		var mu sync.Mutex
 		finished := int64(0)
 		return features.Build(ctx, h.store, families, snapshots, r.workers, func(_ int, b features.Batch) error {
-			tables[b.Snapshot].Put(b)
-			return nil
+			return tables[b.Snapshot].Put(b)
 		}, func(int) {
 			mu.Lock()
 			finished++
@@ -138,7 +138,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 			r.progress("features", n, timeline.NumBuckets)
 		})
 	})
-	if err != nil {
+	if err := errors.Join(err, h.store.Close()); err != nil {
 		return nil, err
 	}
 	t := &table{score: tables[0], past: map[int32]*features.Table{}, asOf: map[int32]timeline.AsOf{}, families: families}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/shoal-data/shoal/datasets/spool"
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
@@ -36,6 +37,8 @@ type run struct {
 	zone    *time.Location
 	asOf    timeline.AsOf
 	workers int
+	space   *spool.Budget // of what may lie in memory or on disk
+	spool   *spool.Spool  // of feature tables
 	summary *Summary
 	started time.Time
 
@@ -50,6 +53,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		return r.finish(err)
 	}
 	defer r.limitMemory()()
+	defer r.spool.Close()
 	in, err := r.open(ctx)
 	if err != nil || r.summary.Status == StatusNoop {
 		return r.finish(err)
@@ -100,6 +104,9 @@ func (r *run) finish(err error) (*Summary, error) {
 	s := r.summary
 	s.Seconds = r.Now().Sub(r.started).Seconds()
 	s.PeakMemoryBytes = peakMemory()
+	if r.space != nil {
+		s.SpilledBytes = r.space.Spilled()
+	}
 	if err != nil {
 		s.Status, s.Error, s.ExitCode = StatusFailed, err.Error(), ExitCode(err)
 	}

@@ -79,7 +79,7 @@ type history struct {
 func (r *run) read(ctx context.Context, in *input) (*history, error) {
 	h := &history{}
 	dicts := datasets.NewDicts()
-	log := timeline.NewLog(dicts, r.workers)
+	log := timeline.NewLog(dicts, r.workers).Within(r.space, "")
 	err := r.step("read", func() error {
 		opts := scan.DefaultOptions()
 		opts.Workers, opts.Before, opts.Currency = r.workers, r.asOf.Instant, r.Config.Currency
@@ -100,7 +100,7 @@ func (r *run) read(ctx context.Context, in *input) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.store = log.Freeze(timeline.Options{Zone: r.zone, Dedupe: dedupe, IDType: h.report.IDType})
+	h.store = log.Freeze(timeline.Options{Zone: r.zone, Dedupe: dedupe, IDType: h.report.IDType, Final: true})
 	err = r.step("order", func() error {
 		h.census, err = h.store.Census(ctx, r.workers)
 		return err

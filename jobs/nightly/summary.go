@@ -37,6 +37,7 @@ type Summary struct {
 
 	Seconds         float64 `json:"seconds"`
 	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	SpilledBytes    int64   `json:"spilled_bytes"` // written to temporary files to keep to limits.memory
 }
 
 // Input is what came in.

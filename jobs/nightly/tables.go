@@ -41,8 +41,7 @@ func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v
 
 // customerScores is the table that campaigns are run from: a row a customer.
 func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *value.Forecast) outputs.Table {
-	id := ids(t.score)
-	columns := append([]outputs.Column{id}, r.stamp()...)
+	columns := r.stamp()
 	for k, s := range g.segmentations {
 		prefix := ""
 		if k > 0 {
@@ -93,34 +92,28 @@ func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *valu
 		outputs.Money("expected_value", fmt.Sprintf("Expected spend in the next %d days; null for who never bought.", int(r.Config.Models.ValueHorizon)), func(i int) float64 { return v.Spend[i] }),
 		outputs.Float("p_alive", "probability", "Probability that the customer has not dropped out for good. Not a ranking: it is 1 for who never came back.", func(i int) float64 { return v.Alive[i] }),
 	)
-	return outputs.FromColumns("customer_scores", columns, t.score.Rows())
+	return customerRows("customer_scores", t.score, columns)
 }
 
-// ids copies the customer ids, whatever their type.
-func ids(t *features.Table) outputs.Column {
-	f := t.Schema.Field(0)
-	type place struct {
-		col arrow.Array
-		at  int
-	}
-	places := make([]place, 0, t.Rows())
-	for _, rec := range t.Records() {
-		for i := range int(rec.NumRows()) {
-			places = append(places, place{rec.Column(0), i})
+// customerRows lays out a table of a row a customer, whose other columns know
+// their values by the customer's place.
+func customerRows(name string, t *features.Table, columns []outputs.Column) outputs.Table {
+	rest := outputs.SchemaOf(columns)
+	schema := arrow.NewSchema(append([]arrow.Field{t.Schema.Field(0)}, rest.Fields()...), nil)
+	return outputs.Table{Name: name, Schema: schema, Records: func(yield func(arrow.Record) error) error {
+		row := 0
+		for part := range t.Parts() {
+			ids, err := part.IDs()
+			if err != nil {
+				return err
+			}
+			rec := outputs.Rows(rest, columns, row, row+part.Rows())
+			if err := yield(array.NewRecord(schema, append([]arrow.Array{ids}, rec.Columns()...), rec.NumRows())); err != nil {
+				return err
+			}
+			row += part.Rows()
 		}
-	}
-	return outputs.Column{Field: f, Append: func(b array.Builder, i int) {
-		p := places[i]
-		switch c := p.col.(type) {
-		case *array.String:
-			b.(*array.StringBuilder).Append(c.Value(p.at))
-		case *array.Int64:
-			b.(*array.Int64Builder).Append(c.Value(p.at))
-		case *array.Int32:
-			b.(*array.Int32Builder).Append(c.Value(p.at))
-		case *array.FixedSizeBinary:
-			b.(*array.FixedSizeBinaryBuilder).Append(c.Value(p.at))
-		}
+		return nil
 	}}
 }
 
@@ -132,8 +125,12 @@ func (r *run) featureTable(t *table) outputs.Table {
 	fields = append(fields, t.score.Schema.Fields()[1:width]...)
 	schema := arrow.NewSchema(fields, nil)
 	return outputs.Table{Name: "features", Schema: schema, Records: func(yield func(arrow.Record) error) error {
-		for _, rec := range t.score.Records() {
-			n := int(rec.NumRows())
+		for part := range t.score.Parts() {
+			n := part.Rows()
+			rec, err := part.Record(width)
+			if err != nil {
+				return err
+			}
 			marks := outputs.Rows(arrow.NewSchema([]arrow.Field{stamp[0].Field, stamp[1].Field}, nil), stamp, 0, n)
 			arrays := append([]arrow.Array{rec.Column(0)}, marks.Columns()...)
 			arrays = append(arrays, rec.Columns()[1:width]...)

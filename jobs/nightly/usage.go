@@ -6,17 +6,27 @@ import (
 	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/shoal-data/shoal/datasets/spool"
 )
 
-// limitMemory makes the collector work towards limits.memory, and returns what
-// undoes it and tells whether the budget was kept.
+// spoolShare of limits.memory is for events and feature tables, which go to a
+// temporary file beyond it. The rest is for dictionaries, models, the pages
+// being read and written, and what the collector has not collected.
+const spoolShare = 0.4
+
+// limitMemory makes the run keep to limits.memory, and returns what undoes it
+// and tells whether it did.
 func (r *run) limitMemory() (done func()) {
+	r.space = spool.Unlimited()
+	defer func() { r.spool = spool.New(r.space, "") }()
 	total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
 	if err != nil {
 		r.warn(warning("memory.unknown", fmt.Sprintf("the machine's memory is unknown (%v), so limits.memory is not applied", err)))
 		return func() {}
 	}
 	budget := r.Config.Limits.Memory.Of(int64(total))
+	r.space = spool.NewBudget(int64(spoolShare * float64(budget)))
 	before := debug.SetMemoryLimit(budget)
 	return func() {
 		debug.SetMemoryLimit(before)

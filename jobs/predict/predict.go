@@ -318,10 +318,10 @@ func (a *Answer) score(in Input, q Question, f *fittedTarget) error {
 		return err
 	}
 	row := 0
-	for _, rec := range in.Score.Records() {
-		n := int(rec.NumRows())
-		data, err := in.Score.Only(rec).Matrix(in.Features, func(i int) bool { return eligible[row+i] == 1 })
-		if err != nil {
+	var data []float64
+	for part := range in.Score.Parts() {
+		n := part.Rows()
+		if data, err = part.Matrix(data[:0], in.Features, func(i int) bool { return eligible[row+i] == 1 }); err != nil {
 			return err
 		}
 		if len(data) > 0 {

@@ -1,16 +1,16 @@
-package timeline
+// Package packed holds columns of numbers in as few bits as they need.
+package packed
 
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"math/bits"
 	"slices"
-
-	"github.com/shoal-data/shoal/datasets"
 )
 
-// Columns of events lie packed: each value less the smallest, divided by what
-// divides them all, in as many bits as the largest needs. A column of n values is
+// Each value is kept less the smallest, divided by what divides them all, in as
+// many bits as the largest needs. A column of n values is
 //
 //	width   byte      bits a value, 0 … 56 or 64
 //	least   varint    the smallest value (zigzag)
@@ -26,19 +26,14 @@ const (
 	padding  = 7
 )
 
-// integer are the types that columns hold.
-type integer interface {
+// Integer are the types that columns hold.
+type Integer interface {
 	~int64 | ~uint64 | ~int32 | ~uint32 | ~uint8
 }
 
-// The steps that instants and amounts often share, coarsest first.
-var (
-	timeSteps  = []uint64{1_000_000, 1_000}
-	moneySteps = []uint64{datasets.MoneyScale, datasets.MoneyScale / 100}
-)
-
-// pack appends a column.
-func pack[T integer](dst []byte, values []T, steps []uint64) []byte {
+// Append packs a column onto dst. steps are divisors that the values may share,
+// coarsest first.
+func Append[T Integer](dst []byte, values []T, steps []uint64) []byte {
 	if len(values) == 0 {
 		return dst
 	}
@@ -55,11 +50,7 @@ func pack[T integer](dst []byte, values []T, steps []uint64) []byte {
 	}
 	width := bits.Len64(uint64(most-least) / step)
 	if width > widest {
-		dst = binary.AppendUvarint(binary.AppendVarint(append(dst, whole), 0), 1)
-		for _, v := range values {
-			dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
-		}
-		return dst
+		return appendWhole(dst, values)
 	}
 	dst = binary.AppendUvarint(binary.AppendVarint(append(dst, byte(width)), least), step)
 	w := bitWriter{dst: dst, width: uint(width)}
@@ -75,7 +66,7 @@ func pack[T integer](dst []byte, values []T, steps []uint64) []byte {
 	return w.close()
 }
 
-func divides[T integer](step uint64, values []T, least int64) bool {
+func divides[T Integer](step uint64, values []T, least int64) bool {
 	for _, v := range values {
 		if uint64(int64(v)-least)%step != 0 {
 			return false
@@ -84,14 +75,17 @@ func divides[T integer](step uint64, values []T, least int64) bool {
 	return true
 }
 
-// packMoney appends a column that may hold nulls.
-func packMoney(dst []byte, values []datasets.Money) []byte {
-	if !slices.Contains(values, datasets.NullMoney) {
-		return pack(dst, values, moneySteps)
+// Null marks an absent value of a column of AppendNullable.
+const Null = math.MinInt64
+
+// AppendNullable packs a column that may hold Null.
+func AppendNullable[T ~int64](dst []byte, values []T, steps []uint64) []byte {
+	if !slices.Contains(values, Null) {
+		return Append(dst, values, steps)
 	}
-	least, most := datasets.Money(1<<63-1), datasets.Money(-1<<63)
+	least, most := T(math.MaxInt64), T(math.MinInt64)
 	for _, v := range values {
-		if v != datasets.NullMoney {
+		if v != Null {
 			least, most = min(least, v), max(most, v)
 		}
 	}
@@ -99,37 +93,43 @@ func packMoney(dst []byte, values []datasets.Money) []byte {
 		return binary.AppendUvarint(binary.AppendVarint(append(dst, nullable), 0), 1)
 	}
 	step := uint64(1)
-	for _, s := range moneySteps {
-		all := true
-		for _, v := range values {
-			if v != datasets.NullMoney && uint64(v-least)%s != 0 {
-				all = false
-				break
-			}
-		}
-		if all {
+	for _, s := range steps {
+		if nullableDivides(s, values, least) {
 			step = s
 			break
 		}
 	}
 	width := bits.Len64(uint64(most-least)/step + 1)
-	if width > widest { // wider than any amount that a reader accepts
-		dst = binary.AppendUvarint(binary.AppendVarint(append(dst, whole), 0), 1)
-		for _, v := range values {
-			dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
-		}
-		return dst
+	if width > widest {
+		return appendWhole(dst, values)
 	}
 	dst = binary.AppendUvarint(binary.AppendVarint(append(dst, byte(width)|nullable), int64(least)), step)
 	w := bitWriter{dst: dst, width: uint(width)}
 	for _, v := range values {
-		if v == datasets.NullMoney {
+		if v == Null {
 			w.put(0)
 		} else {
 			w.put(uint64(v-least)/step + 1)
 		}
 	}
 	return w.close()
+}
+
+func nullableDivides[T ~int64](step uint64, values []T, least T) bool {
+	for _, v := range values {
+		if v != Null && uint64(v-least)%step != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func appendWhole[T Integer](dst []byte, values []T) []byte {
+	dst = binary.AppendUvarint(binary.AppendVarint(append(dst, whole), 0), 1)
+	for _, v := range values {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(v))
+	}
+	return dst
 }
 
 // A bitWriter appends values of up to 64 bits.
@@ -161,26 +161,27 @@ func (w *bitWriter) close() []byte {
 	return append(w.dst, make([]byte, padding)...)
 }
 
-var errPacked = errors.New("timeline: a packed block is damaged")
+// ErrDamaged says that bytes are no packed column.
+var ErrDamaged = errors.New("a packed column is damaged")
 
-// unpack appends the n values of the column at the head of src to dst and
+// Read appends the n values of the column at the head of src to dst and
 // returns what follows it.
-func unpack[T integer](dst []T, src []byte, n int) ([]T, []byte, error) {
+func Read[T Integer](dst []T, src []byte, n int) ([]T, []byte, error) {
 	if n == 0 {
 		return dst, src, nil
 	}
 	if len(src) < 3 {
-		return dst, nil, errPacked
+		return dst, nil, ErrDamaged
 	}
 	width, nulls := uint(src[0]&^nullable), src[0]&nullable != 0
 	least, used := binary.Varint(src[1:])
 	if used <= 0 {
-		return dst, nil, errPacked
+		return dst, nil, ErrDamaged
 	}
 	src = src[1+used:]
 	step, used := binary.Uvarint(src)
 	if used <= 0 {
-		return dst, nil, errPacked
+		return dst, nil, ErrDamaged
 	}
 	src = src[used:]
 	at := len(dst)
@@ -190,8 +191,7 @@ func unpack[T integer](dst []T, src []byte, n int) ([]T, []byte, error) {
 	case width == 0:
 		v := T(least)
 		if nulls {
-			null := datasets.NullMoney
-			v = T(null)
+			v = null[T]()
 		}
 		for i := range out {
 			out[i] = v
@@ -199,28 +199,28 @@ func unpack[T integer](dst []T, src []byte, n int) ([]T, []byte, error) {
 		return dst, src, nil
 	case width == whole:
 		if len(src) < 8*n {
-			return dst[:at], nil, errPacked
+			return dst[:at], nil, ErrDamaged
 		}
 		for i := range out {
 			out[i] = T(binary.LittleEndian.Uint64(src[8*i:]))
 		}
 		return dst, src[8*n:], nil
 	case width > widest:
-		return dst[:at], nil, errPacked
+		return dst[:at], nil, ErrDamaged
 	}
 	size := (uint(n)*width+7)/8 + padding
 	if uint(len(src)) < size {
-		return dst[:at], nil, errPacked
+		return dst[:at], nil, ErrDamaged
 	}
 	mask := uint64(1)<<width - 1
 	bit := uint(0)
 	switch {
 	case nulls:
-		null := datasets.NullMoney
+		none := null[T]()
 		for i := range out {
 			v := binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask
 			if v == 0 {
-				out[i] = T(null)
+				out[i] = none
 			} else {
 				out[i] = T(least + int64((v-1)*step))
 			}
@@ -238,4 +238,9 @@ func unpack[T integer](dst []T, src []byte, n int) ([]T, []byte, error) {
 		}
 	}
 	return dst, src[size:], nil
+}
+
+func null[T Integer]() T {
+	v := int64(Null)
+	return T(v)
 }

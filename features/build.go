@@ -1,0 +1,196 @@
+package features
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/timeline"
+)
+
+// Build replays every timeline once and delivers the feature table of each
+// snapshot bucket by bucket. deliver is called concurrently, never twice at
+// once for one worker, and all batches of a bucket by one worker; the batches
+// do not depend on the number of workers. A customer appears in a snapshot when
+// it has an event before it. done, which may be nil, hears of each finished
+// bucket.
+func Build(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error, done func(bucket int)) error {
+	schemas := make([]*arrow.Schema, len(snapshots))
+	for i, s := range snapshots {
+		schemas[i] = Schema(families, s.Labels, store.IDType())
+	}
+	builders := make([]*builder, workers)
+	for w := range builders {
+		b := &builder{bucket: -1, families: families, snapshots: snapshots, schemas: schemas, id: store.IDType(), tables: make([]pending, len(snapshots)),
+			deliver: func(batch Batch) error { return deliver(w, batch) }}
+		for _, f := range families {
+			b.fills = append(b.fills, f.New(store.Values))
+		}
+		for i := range b.tables {
+			b.tables[i].ids = array.NewBuilder(memory.DefaultAllocator, schemas[i].Field(0).Type)
+		}
+		builders[w] = b
+	}
+	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
+	if err := store.Replay(ctx, workers, visit, done); err != nil {
+		return err
+	}
+	for _, b := range builders {
+		if err := b.flushAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A builder is one worker's part of Build.
+type builder struct {
+	bucket    int
+	families  []Family
+	fills     []Fill
+	snapshots []Snapshot
+	schemas   []*arrow.Schema
+	id        datasets.IDType
+	tables    []pending // by snapshot
+	deliver   func(Batch) error
+}
+
+// pending are rows that have not been delivered.
+type pending struct {
+	ids    array.Builder
+	values []float64 // row-major
+}
+
+func (b *builder) visit(bucket int, t *timeline.Timeline) error {
+	if bucket != b.bucket {
+		if err := b.flushAll(); err != nil {
+			return err
+		}
+		b.bucket = bucket
+	}
+	for i, s := range b.snapshots {
+		if s.Keep != nil && !s.Keep(t.Hash) {
+			continue
+		}
+		h, ok := t.Before(s.AsOf)
+		if !ok {
+			continue
+		}
+		p := &b.tables[i]
+		if err := appendID(p.ids, b.id, t.ID); err != nil {
+			return err
+		}
+		row := p.row(b.schemas[i].NumFields() - 1)
+		for j, fill := range b.fills {
+			n := len(b.families[j].Columns)
+			fill(&h, row[:n:n])
+			row = row[n:]
+		}
+		for j, l := range s.Labels {
+			row[j] = l.Value(t, &h)
+		}
+		if p.ids.Len() == batchRows {
+			if err := b.flush(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// row makes room for one more row of NaN.
+func (p *pending) row(width int) []float64 {
+	at := len(p.values)
+	if at+width > cap(p.values) {
+		grown := make([]float64, at, min(2*(at+width), batchRows*width))
+		copy(grown, p.values)
+		p.values = grown
+	}
+	p.values = p.values[:at+width]
+	row := p.values[at:]
+	nulls(row)
+	return row
+}
+
+func (b *builder) flushAll() error {
+	for i := range b.tables {
+		if err := b.flush(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) flush(snapshot int) error {
+	p := &b.tables[snapshot]
+	if p.ids.Len() == 0 {
+		return nil
+	}
+	rec := record(b.schemas[snapshot], p.ids.NewArray(), p.values)
+	p.values = p.values[:0]
+	return b.deliver(Batch{Snapshot: snapshot, Bucket: b.bucket, Record: rec})
+}
+
+func appendID(b array.Builder, t datasets.IDType, id string) error {
+	switch b := b.(type) {
+	case *array.StringBuilder:
+		b.Append(id)
+	case *array.Int64Builder:
+		b.Append(datasets.IntID(id))
+	case *array.Int32Builder:
+		b.Append(int32(datasets.IntID(id)))
+	case *array.FixedSizeBinaryBuilder:
+		b.Append([]byte(id))
+	default:
+		return fmt.Errorf("features: customer ids of type %v have no column type", t)
+	}
+	return nil
+}
+
+// record turns row-major values into columns; NaN becomes null.
+func record(schema *arrow.Schema, ids arrow.Array, rows []float64) arrow.Record {
+	n, width := ids.Len(), schema.NumFields()-1
+	columns := make([]arrow.Array, width+1)
+	columns[0] = ids
+	all := make([]float64, n*width)
+	for i := range n {
+		row := rows[i*width:][:width]
+		for j, v := range row {
+			all[j*n+i] = v
+		}
+	}
+	for j := range width {
+		columns[j+1] = floats(all[j*n:][:n:n])
+	}
+	return array.NewRecord(schema, columns, int64(n))
+}
+
+// floats is an Arrow column over values, which it takes; NaN becomes null.
+func floats(values []float64) arrow.Array {
+	n := len(values)
+	nulls := 0
+	for _, v := range values {
+		if v != v {
+			nulls++
+		}
+	}
+	var bitmap *memory.Buffer
+	if nulls > 0 {
+		valid := make([]byte, (n+7)/8)
+		for i, v := range values {
+			if math.IsNaN(v) {
+				values[i] = 0
+			} else {
+				valid[i/8] |= 1 << (i % 8)
+			}
+		}
+		bitmap = memory.NewBufferBytes(valid)
+	}
+	data := array.NewData(arrow.PrimitiveTypes.Float64, n, []*memory.Buffer{bitmap, memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(values))}, nil, nulls, 0)
+	return array.NewFloat64Data(data)
+}
