@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/shoal-data/shoal/datasets"
 )
 
 // families lists the families of the catalogue; the order is the column order.
@@ -49,6 +51,11 @@ func Linear(fs []Family) []string {
 		}
 	}
 	return names
+}
+
+// Reads reports whether any of the families is made of a field.
+func Reads(fs []Family, field datasets.Field) bool {
+	return slices.ContainsFunc(fs, func(f Family) bool { return f.Reads == nil || slices.Contains(f.Reads, field) })
 }
 
 // catalogue lists the families that need no configuration.
@@ -108,6 +115,19 @@ func Select(p Params, names []string) ([]Family, error) {
 		chosen := everything || slices.Contains(names, f.Name) || IsCore(f.Name) || f.Name == "custom"
 		return !chosen || slices.Contains(names, Without+f.Name)
 	}), nil
+}
+
+// Only returns the named families and no other, in catalogue order.
+func Only(p Params, names []string) ([]Family, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if !slices.Contains(Names(), n) {
+			return nil, fmt.Errorf("features: unknown family %q (families are %s)", n, strings.Join(Names(), ", "))
+		}
+	}
+	return slices.DeleteFunc(All(p), func(f Family) bool { return !slices.Contains(names, f.Name) }), nil
 }
 
 // IsCore reports whether a family is always computed.

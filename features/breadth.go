@@ -14,6 +14,7 @@ func breadth(p Params) Family {
 	const bought = "role = 'purchase'"
 	f := Family{
 		Name: "breadth", Meaning: "How widely the customer buys and looks: distinct products, categories and channels, and concentration.",
+		Reads: []datasets.Field{datasets.ProductID, datasets.Category, datasets.Channel},
 		From: `(SELECT *,
   count(*) OVER (PARTITION BY customer_id, role, product_id) AS product_lines,
   count(*) OVER (PARTITION BY customer_id, role, category) AS category_lines,

@@ -12,6 +12,7 @@ import (
 func cadence(Params) Family {
 	f := Family{
 		Name: "cadence", Meaning: "The rhythm of purchases: the gaps between purchase days, and how overdue the next one is.",
+		Reads: []datasets.Field{},
 		From: `(SELECT *, CASE WHEN role = 'purchase' AND day > previous_day THEN day - previous_day END AS gap
  FROM (SELECT *, lag(day) OVER (PARTITION BY customer_id, role ORDER BY event_time) AS previous_day FROM history))`,
 		Columns: []Column{

@@ -19,6 +19,7 @@ func carts(p Params) Family {
 	const cart, order = "role = 'cart_add' AND nth = 1", "role = 'purchase' AND nth_of_order = 1"
 	f := Family{
 		Name: "carts", Meaning: "What the customer put into carts and whether it was bought, how fast, and what was looked at in vain.",
+		Reads: []datasets.Field{datasets.Amount, datasets.ProductID, datasets.SessionID},
 		From: fmt.Sprintf(`(SELECT *,
   CASE WHEN next_purchase <= cart_end + %[2]d THEN 'bought' WHEN cart_end + %[2]d < $instant THEN 'abandoned' ELSE 'open' END AS fate
  FROM (SELECT * EXCLUDE (next_purchase),

@@ -32,6 +32,9 @@ type Column struct {
 type Family struct {
 	Name    string
 	Meaning string
+	// Reads lists the optional fields of events that the columns are made of; nil
+	// is all of them. The others need not be read from the files.
+	Reads []datasets.Field
 	// From is the relation that the columns' SQL aggregates: "history", or a
 	// query over it with at least one row for every customer of history.
 	From    string

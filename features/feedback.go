@@ -11,7 +11,8 @@ func feedback(Params) Family {
 	const lastRating = "(min(rating) FILTER (WHERE event_time = last_rated))::DOUBLE"
 	f := Family{
 		Name: "feedback", Meaning: "How often the customer asks for help, and how they rate.",
-		From: "(SELECT *, max(event_time) FILTER (WHERE rating IS NOT NULL) OVER (PARTITION BY customer_id) AS last_rated FROM history)",
+		Reads: []datasets.Field{datasets.Rating},
+		From:  "(SELECT *, max(event_time) FILTER (WHERE rating IS NOT NULL) OVER (PARTITION BY customer_id) AS last_rated FROM history)",
 		Columns: []Column{
 			{"tickets_per_30d", "tickets", "[0, ∞)", "never", "Support tickets per 30 days of tenure, the as-of date included.", "30 * count(*) FILTER (WHERE role = 'ticket') / ($today - min(day) + 1)"},
 			{"ticket_gap_mean", "days", "[1, ∞)", "fewer than two days with a ticket", "Mean gap between consecutive days with a ticket.",

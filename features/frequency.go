@@ -12,7 +12,8 @@ func frequency(p Params) Family {
 	ws := p.windows()
 	f := Family{
 		Name: "frequency", Meaning: "How often each kind of behaviour happened, by trailing window.",
-		From: "history",
+		Reads: []datasets.Field{},
+		From:  "history",
 	}
 	for _, w := range ws {
 		f.Columns = append(f.Columns,

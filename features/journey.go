@@ -28,6 +28,7 @@ func journey(Params) Family {
 	}
 	f := Family{
 		Name: "journey", Meaning: "How far along the way to a purchase the customer is, by which channels they came, and how varied what they do is.",
+		Reads: []datasets.Field{datasets.Channel},
 		From: fmt.Sprintf(`(SELECT *,
   max(stage) FILTER (WHERE day > $today - 30) OVER (PARTITION BY customer_id) AS stage_30d,
   min(day) OVER (PARTITION BY customer_id) AS first_day,

@@ -14,6 +14,7 @@ func loyalty(Params) Family {
 	const begun = "role IN ('subscribe', 'renew') AND (last_cancel IS NULL OR event_time > last_cancel)"
 	f := Family{
 		Name: "loyalty", Meaning: "How constant the customer is, whether they recommend, and where a subscription stands.",
+		Reads: []datasets.Field{},
 		From: `(SELECT *,
   max(event_time) FILTER (WHERE role = 'cancel') OVER (PARTITION BY customer_id) AS last_cancel,
   min(event_time) FILTER (WHERE role = 'cancel') OVER (PARTITION BY customer_id) AS first_cancel,

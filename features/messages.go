@@ -18,6 +18,7 @@ var messageChannels = []string{"email", "push", "sms", "mail", "ad", "social"}
 func messages(Params) Family {
 	f := Family{
 		Name: "messages", Meaning: "What was sent to the customer by email, push, sms, mail, ad and social, and what was opened and clicked.",
+		Reads: []datasets.Field{datasets.Channel, datasets.CampaignID},
 		From: `(SELECT *,
   max(event_time) FILTER (WHERE role = 'message_open') OVER (PARTITION BY customer_id) AS last_open,
   count(*) OVER (PARTITION BY customer_id, role, channel) AS channel_events,

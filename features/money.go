@@ -17,6 +17,7 @@ func money(p Params) Family {
 	const bought = "role = 'purchase'"
 	f := Family{
 		Name: "money", Meaning: "What the customer spent, in how many orders and items, and took back.",
+		Reads: []datasets.Field{datasets.Amount, datasets.Quantity},
 		From: `(SELECT *,
   sum(amount) FILTER (WHERE role = 'purchase') OVER (PARTITION BY customer_id, event_time) AS order_amount,
   min(day) FILTER (WHERE role = 'purchase') OVER (PARTITION BY customer_id) AS first_purchase_day

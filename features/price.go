@@ -17,6 +17,7 @@ func price(Params) Family {
 	const days = "nullif(count(DISTINCT day) FILTER (WHERE role = 'purchase'), 0)"
 	f := Family{
 		Name: "price", Meaning: "What the customer pays a piece and a line, coupons, and the taste for products new to them.",
+		Reads: []datasets.Field{datasets.Amount, datasets.Quantity, datasets.ProductID},
 		From: `(SELECT *,
   CASE WHEN product_id IS NOT NULL AND unit_price IS NOT NULL
    THEN max(unit_price) OVER (PARTITION BY customer_id, product_id ORDER BY event_time RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 MICROSECOND PRECEDING) END AS paid_before

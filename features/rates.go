@@ -14,7 +14,8 @@ func rates(Params) Family {
 	const sent = "nullif(count(*) FILTER (WHERE role = 'message_sent'), 0)"
 	f := Family{
 		Name: "rates", Meaning: "Behaviour per opportunity, over the customer's lifetime: per 30 days of tenure, per order, per message.",
-		From: "history",
+		Reads: []datasets.Field{datasets.Quantity},
+		From:  "history",
 		Columns: []Column{
 			{"events_per_30d", "events", "(0, ∞)", "never", "Events of any kind per 30 days of tenure, the as-of date included.", "30 * count(*) / ($today - min(day) + 1)"},
 			{"purchase_days_per_30d", "days", "[0, 30]", "never", "Days with a purchase per 30 days of tenure.", "30 * count(DISTINCT day) FILTER (WHERE role = 'purchase') / ($today - min(day) + 1)"},

@@ -13,7 +13,8 @@ func recency(Params) Family {
 	roles := datasets.Roles()
 	f := Family{
 		Name: "recency", Meaning: "How long ago each kind of behaviour was first and last seen; tenure.",
-		From: "history",
+		Reads: []datasets.Field{},
+		From:  "history",
 		Columns: []Column{
 			{DaysSinceFirstEvent, "days", "[0, ∞)", "never", "Tenure: days from the customer's first event of any kind to the as-of date.", "$today - min(day)"},
 			{DaysSinceLastEvent, "days", "[0, ∞)", "never", "Days from the customer's last event of any kind to the as-of date; 0 is on the date itself.", "$today - max(day)"},

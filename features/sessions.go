@@ -29,6 +29,7 @@ func sessions(p Params) Family {
 	gap := p.SessionGap.Microseconds()
 	f := Family{
 		Name: "sessions", Meaning: "Visits, by the source's session id or, for events without one, ended by a gap without events; when they were, how long and how deep.",
+		Reads: []datasets.Field{datasets.SessionID},
 		From: fmt.Sprintf(`(SELECT c.*, v.* EXCLUDE (customer_id)
  FROM (SELECT customer_id, $today - min(day) + 1 AS tenure FROM history GROUP BY customer_id) c
  LEFT JOIN (SELECT customer_id, max(day) AS day, epoch_us(max(event_time)) - epoch_us(min(event_time)) AS micros,

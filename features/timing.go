@@ -15,6 +15,7 @@ import (
 func timing(Params) Family {
 	f := Family{
 		Name: "timing", Meaning: "When the customer acts and buys: time of day, weekday and season, by the local clock and calendar.",
+		Reads: []datasets.Field{datasets.Amount},
 		From: `(SELECT *,
   count(*) OVER (PARTITION BY customer_id, engaged, hour) AS hour_engaged_events,
   count(*) OVER (PARTITION BY customer_id, engaged, weekday) AS weekday_engaged_events,

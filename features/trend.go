@@ -44,6 +44,7 @@ func trend(Params) Family {
 	}
 	f := Family{
 		Name: "trend", Meaning: "Whether behaviour grows or fades: short windows against long ones, slopes over six months, unbroken streaks, burstiness.",
+		Reads: []datasets.Field{datasets.Amount},
 		From: `(SELECT *,
   max(day) OVER (PARTITION BY customer_id, engaged, day_island) - min(day) OVER (PARTITION BY customer_id, engaged, day_island) + 1 AS day_streak,
   max(week) OVER (PARTITION BY customer_id, engaged, week_island) - min(week) OVER (PARTITION BY customer_id, engaged, week_island) + 1 AS week_streak,

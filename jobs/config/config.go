@@ -108,7 +108,7 @@ type (
 type Limits struct {
 	RejectedShare  float64 `yaml:"rejected_share" min:"0" max:"1" doc:"Share of rows (0 to 1) that may be refused before the run fails with exit code 65."`
 	Workers        AutoInt `yaml:"workers" min:"1" max:"4096" hash:"-" doc:"Parallel workers; auto is one a processor. The number never changes a result."`
-	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory. The collector works harder as the run comes near it, and a run that needed more says so."`
+	Memory         Memory  `yaml:"memory" hash:"-" doc:"Memory budget, a size or a share of the machine's (or container's) memory. Events and features beyond their part of it go to a temporary file (in TMPDIR) that vanishes with the run; the result is the same. A run that needed more all the same says so."`
 	SampleRows     int     `yaml:"sample_rows" min:"1000" max:"100000000" doc:"Training rows at most per snapshot, drawn by hash of customer and seed."`
 	RejectedSample int     `yaml:"rejected_sample" min:"0" max:"100000" doc:"Rejected rows kept per reason in rejected_rows."`
 }

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -144,11 +143,7 @@ func (h *history) replay(parts [][]int) (*timeline.Store, error) {
 			add(datasets.Channel, &b.Channel, dicts.Channel, e.channel)
 			add(datasets.CampaignID, &b.Campaign, dicts.Campaign, e.campaign)
 			if h.brings[datasets.SessionID] {
-				session := ""
-				if e.session > 0 {
-					session = fmt.Sprintf("%09d", e.session)
-				}
-				b.Session = append(b.Session, code(dicts.Session, session))
+				b.Session = append(b.Session, uint64(e.session))
 			}
 			if b.Len() == batchEvents {
 				if err := flush(); err != nil {

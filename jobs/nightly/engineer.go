@@ -2,11 +2,9 @@ package nightly
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
@@ -69,9 +67,9 @@ type table struct {
 // engineer replays every timeline once for all as-of dates: the run's own,
 // each target's snapshots and the value model's holdout.
 func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, error) {
-	families, err := features.Select(r.Config.FeatureParams(), r.Config.Features.Families)
+	families, err := r.families()
 	if err != nil {
-		return nil, Usage(err)
+		return nil, err
 	}
 	for _, unseen := range features.Unseen(r.Config.FeatureParams().Custom, h.store.Values) {
 		r.warn(warning("features.value_unseen", unseen))
@@ -121,24 +119,8 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	for _, d := range days {
 		snapshots = append(snapshots, *byDay[d])
 	}
-	tables := make([]*features.Table, len(snapshots))
-	for i, s := range snapshots {
-		tables[i] = features.NewTable(families, s, h.store.IDType()).Within(r.spool)
-	}
-	err = r.step("features", func() error {
-		var mu sync.Mutex
-		finished := int64(0)
-		return features.Build(ctx, h.store, families, snapshots, r.workers, func(_ int, b features.Batch) error {
-			return tables[b.Snapshot].Put(b)
-		}, func(int) {
-			mu.Lock()
-			finished++
-			n := finished
-			mu.Unlock()
-			r.progress("features", n, timeline.NumBuckets)
-		})
-	})
-	if err := errors.Join(err, h.store.Close()); err != nil {
+	tables, err := r.build(ctx, h, families, snapshots)
+	if err != nil {
 		return nil, err
 	}
 	t := &table{score: tables[0], past: map[int32]*features.Table{}, asOf: map[int32]timeline.AsOf{}, families: families}

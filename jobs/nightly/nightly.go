@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil || r.summary.Status == StatusNoop {
 		return r.finish(err)
 	}
-	history, err := r.read(ctx, in)
+	history, err := r.read(ctx, in, r.asOf.Instant)
 	if err != nil {
 		return r.finish(err)
 	}
@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 }
 
 func prepare(o Options) (*run, error) {
-	r := &run{Options: o, started: o.Now(), summary: &Summary{Date: o.Date, Out: o.Config.Out, Version: o.Version}}
+	r := &run{Options: o, started: o.Now(), space: spool.Unlimited(), summary: &Summary{Date: o.Date, Out: o.Config.Out, Version: o.Version}}
 	zone, err := o.Config.Location()
 	if err != nil {
 		return r, Usage(fmt.Errorf("time_zone %q: %w", o.Config.TimeZone, err))
@@ -96,6 +96,7 @@ func prepare(o Options) (*run, error) {
 		return r, Usage(err)
 	}
 	r.workers = o.Config.Limits.Workers.Count()
+	r.spool = spool.New(r.space, "")
 	return r, nil
 }
 

@@ -157,28 +157,32 @@ func TestSameEventsSameBytes(t *testing.T) {
 		return s
 	}
 	for _, c := range []struct {
-		name    string
-		rows    []row
-		files   int
-		workers string
+		name   string
+		rows   []row
+		files  int
+		limits string
 	}{
-		{"as written", base, 1, "1"},
-		{"two workers", base, 1, "2"},
-		{"permuted rows", shuffled(1), 1, "2"},
-		{"permuted and split files", shuffled(2), 7, "2"},
-		{"doubled, then deduplicated", append(shuffled(3), base...), 3, "1"},
-		{"events planted after the date", late(), 2, "2"},
+		{"as written", base, 1, "workers: 1"},
+		{"two workers", base, 1, "workers: 2"},
+		{"permuted rows", shuffled(1), 1, "workers: 2"},
+		{"permuted and split files", shuffled(2), 7, "workers: 2"},
+		{"doubled, then deduplicated", append(shuffled(3), base...), 3, "workers: 1"},
+		{"events planted after the date", late(), 2, "workers: 2"},
+		{"spilled to a temporary file", shuffled(4), 3, "workers: 2, memory: 16MiB"},
 	} {
 		dir := t.TempDir()
 		for i := range c.files {
 			write(t, filepath.Join(dir, fmt.Sprintf("%d.parquet", (i*5+3)%11)), c.rows[i*len(c.rows)/c.files:(i+1)*len(c.rows)/c.files])
 		}
-		cfg := job(t, dir, "dedupe: exact\nlimits: {workers: "+c.workers+"}\n")
+		cfg := job(t, dir, "dedupe: exact\nlimits: {"+c.limits+"}\n")
 		s, err := night(t, cfg, shopDate, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		got := published(t, cfg.Out)
+		if spilled := s.SpilledBytes > 0; spilled != strings.Contains(c.limits, "memory") {
+			t.Errorf("%s: %d bytes spilled", c.name, s.SpilledBytes)
+		}
 		if want == nil {
 			want, wantID = got, s.RunID
 			if len(want) != 5 || s.Targets[0].Skipped != "" || s.Value.Skipped != "" || len(s.Segments) < 2 {

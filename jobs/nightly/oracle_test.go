@@ -81,7 +81,7 @@ func compare(t *testing.T, c *config.Config, dates []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := r.read(t.Context(), in)
+	h, err := r.read(t.Context(), in, r.asOf.Instant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestExamplesFitTheirData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := r.read(t.Context(), in)
+		h, err := r.read(t.Context(), in, r.asOf.Instant)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,11 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 
+	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/value"
@@ -48,19 +51,16 @@ func (r *run) open(ctx context.Context) (*input, error) {
 // find finds the files, and notes when this very run is published already. It
 // writes nothing.
 func (r *run) find(ctx context.Context) (*input, error) {
-	source, err := r.Config.ScanInput()
-	if err != nil {
-		return nil, err
-	}
 	in := &input{configHash: r.Config.Hash()}
+	var err error
 	if in.config, err = r.Config.Effective(); err != nil {
 		return nil, err
 	}
-	err = r.step("plan", func() error {
-		in.plan, err = source.Plan(ctx, r.FS)
-		return Classify(err)
-	})
+	families, err := r.families()
 	if err != nil {
+		return nil, err
+	}
+	if err := r.plan(ctx, in, families); err != nil {
 		return nil, err
 	}
 	if err := requireDate(r.Config, in.plan.Files, r.Date); err != nil {
@@ -80,6 +80,57 @@ func (r *run) find(ctx context.Context) (*input, error) {
 		}
 	}
 	return in, nil
+}
+
+// families are those that the configuration asks for and the run needs.
+func (r *run) families() ([]features.Family, error) {
+	fs, err := features.Select(r.Config.FeatureParams(), r.Config.Features.Families)
+	if err != nil {
+		return nil, Usage(err)
+	}
+	return fs, nil
+}
+
+// plan finds the files and checks that they are as configured.
+func (r *run) plan(ctx context.Context, in *input, families []features.Family) error {
+	source, err := r.Config.ScanInput()
+	if err != nil {
+		return err
+	}
+	for i := range source.Sources {
+		r.prune(source.Sources[i].Columns, families)
+	}
+	if !features.Reads(families, datasets.Amount) {
+		source.Rates = nil
+	}
+	return r.step("plan", func() error {
+		in.plan, err = source.Plan(ctx, r.FS)
+		return Classify(err)
+	})
+}
+
+// prune drops the columns that nothing asks for: they are not read.
+func (r *run) prune(columns map[datasets.Field]string, families []features.Family) {
+	for f := range columns {
+		switch f {
+		case datasets.CustomerID, datasets.EventTime, datasets.EventType, datasets.Consent:
+			continue
+		case datasets.EventID: // only duplicates are told by it
+			if r.Config.Dedupe == config.DedupeNone {
+				delete(columns, f)
+			}
+			continue
+		case datasets.Currency: // says what an amount is
+			if !features.Reads(families, datasets.Amount) {
+				delete(columns, f)
+			}
+			continue
+		}
+		// Exact duplicates agree in every mapped field.
+		if r.Config.Dedupe != config.DedupeExact && !features.Reads(families, f) {
+			delete(columns, f)
+		}
+	}
 }
 
 // noop fills the summary from the run that is already there.

@@ -75,14 +75,14 @@ type history struct {
 	report   *scan.Report
 }
 
-// read decodes the input into timelines.
-func (r *run) read(ctx context.Context, in *input) (*history, error) {
+// read decodes the input, up to an instant, into timelines.
+func (r *run) read(ctx context.Context, in *input, before int64) (*history, error) {
 	h := &history{}
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, r.workers).Within(r.space, "")
 	err := r.step("read", func() error {
 		opts := scan.DefaultOptions()
-		opts.Workers, opts.Before, opts.Currency = r.workers, r.asOf.Instant, r.Config.Currency
+		opts.Workers, opts.Before, opts.Currency = r.workers, before, r.Config.Currency
 		opts.MaxRejectedSample = r.Config.Limits.RejectedSample
 		opts.Progress = func(done, total int64) { r.progress("read", done, total) }
 		var err error

@@ -11,6 +11,7 @@ const (
 	StatusPublished = "published"
 	StatusNoop      = "noop"
 	StatusFailed    = "failed"
+	StatusExported  = "exported"
 )
 
 // A Summary is what a run says of itself: the last line on stdout, the closing

@@ -10,23 +10,26 @@ import (
 	"github.com/shoal-data/shoal/datasets/spool"
 )
 
-// spoolShare of limits.memory is for events and feature tables, which go to a
-// temporary file beyond it. The rest is for dictionaries, models, the pages
-// being read and written, and what the collector has not collected.
-const spoolShare = 0.4
+// Of limits.memory, what fixedMemory leaves is divided: spoolShare of it is for
+// events and feature tables, which go to a temporary file beyond it; the rest is
+// for dictionaries, models, the pages being read and written, and what the
+// collector has not collected.
+const (
+	fixedMemory = 32 << 20
+	spoolShare  = 0.4
+)
 
 // limitMemory makes the run keep to limits.memory, and returns what undoes it
 // and tells whether it did.
 func (r *run) limitMemory() (done func()) {
-	r.space = spool.Unlimited()
-	defer func() { r.spool = spool.New(r.space, "") }()
 	total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
 	if err != nil {
 		r.warn(warning("memory.unknown", fmt.Sprintf("the machine's memory is unknown (%v), so limits.memory is not applied", err)))
 		return func() {}
 	}
 	budget := r.Config.Limits.Memory.Of(int64(total))
-	r.space = spool.NewBudget(int64(spoolShare * float64(budget)))
+	r.space = spool.NewBudget(int64(spoolShare * float64(max(budget-fixedMemory, 0))))
+	r.spool = spool.New(r.space, "")
 	before := debug.SetMemoryLimit(budget)
 	return func() {
 		debug.SetMemoryLimit(before)

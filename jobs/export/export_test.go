@@ -1,0 +1,160 @@
+package export_test
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/storagetest"
+	"github.com/shoal-data/shoal/datasets/synth"
+	"github.com/shoal-data/shoal/internal/pyoracle"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/export"
+	"github.com/shoal-data/shoal/jobs/nightly"
+)
+
+//go:embed compare_test.py
+var compare string
+
+func generated(t *testing.T, ids bool) *config.Config {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "sample")
+	p := synth.DefaultParams()
+	p.Customers, p.IntegerIDs = 800, ids
+	if _, err := synth.Generate(t.Context(), p, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("generated", []byte(synth.Config(dir, filepath.Join(dir, "out"))), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func options(c *config.Config, to, format string, dates ...string) export.Options {
+	return export.Options{
+		Options: nightly.Options{Config: c, FS: storage.Local(), Version: "test", Log: zerolog.Nop(), Now: time.Now},
+		Dates:   dates, To: to, Format: format,
+	}
+}
+
+func only(family string, o export.Options) export.Options {
+	o.Families = []string{family}
+	return o
+}
+
+// Every format holds what a run of each date publishes, read by pyarrow and
+// DuckDB, for text and for integer ids; Arrow carries units and meanings.
+func TestFormatsHoldWhatRunsPublish(t *testing.T) {
+	for _, ids := range []bool{false, true} {
+		c := generated(t, ids)
+		c.Targets, c.Segmentations = nil, nil
+		dates := []string{"2025-03-31", "2024-12-31"}
+		to := t.TempDir()
+		for _, format := range export.Formats {
+			s, err := export.Features(t.Context(), options(c, filepath.Join(to, format), format, dates...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Status != nightly.StatusExported || s.Tables["ds=2025-03-31"] < 500 || s.Tables["ds=2024-12-31"] < 300 {
+				t.Errorf("summary %+v", s)
+			}
+		}
+		for _, d := range dates {
+			o := options(c, "", "").Options
+			o.Date = d
+			if _, err := nightly.Run(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var faults []string
+		pyoracle.Run(t, compare, map[string]any{"exports": to, "published": c.Out, "dates": dates, "formats": export.Formats}, &faults)
+		if len(faults) > 0 {
+			t.Error(strings.Join(faults, "\n"))
+		}
+	}
+}
+
+// Only the columns that the chosen families need are read: a file whose other
+// columns are missing will do.
+func TestOnlyNeededColumnsAreRead(t *testing.T) {
+	c := generated(t, false)
+	c.Sources[0].Columns[datasets.Rating] = "nowhere"
+	to := t.TempDir()
+	if _, err := export.Features(t.Context(), only("money", options(c, to, "csv", "2025-03-31"))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFaultsAreNamedTogether(t *testing.T) {
+	c := generated(t, false)
+	to := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(to, "ds=2025-03-31"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(to, "ds=2025-03-31", "features.csv"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := export.Features(t.Context(), options(c, to, "xlsx", "2025-03-31", "31.3.2025", "2025-02-28", "2025-02-28"))
+	if nightly.ExitCode(err) != nightly.ExitUsage {
+		t.Errorf("exit code %d", nightly.ExitCode(err))
+	}
+	for _, want := range []string{`"xlsx": formats are parquet, arrow, csv`, "ds=2025-03-31 exists already", `"31.3.2025" is not`, "2025-02-28 is given twice"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+}
+
+// A fault at any operation that writes leaves the date whole or not there at
+// all, and no other file.
+func TestFaultsLeaveNothingBehind(t *testing.T) {
+	c := generated(t, false)
+	const date = "2025-03-31"
+	attempt := func(plan storagetest.Plan) (to string, trace []string, err error) {
+		to = filepath.Join(t.TempDir(), "deep", "er")
+		o := only("recency", options(c, to, "parquet", date))
+		faulty := storagetest.NewFaulty(storage.Local(), plan)
+		o.FS = faulty
+		_, err = export.Features(t.Context(), o)
+		return to, faulty.Trace(), err
+	}
+	_, trace, err := attempt(storagetest.Plan{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The number of reads before may vary with the workers, so faults are
+	// placed from the end.
+	writes := 0
+	for i := len(trace) - 1; !strings.Contains(trace[i], "events"); i-- {
+		writes++
+	}
+	if writes < 5 {
+		t.Fatalf("%d operations write: %v", writes, trace[len(trace)-10:])
+	}
+	for _, after := range []bool{false, true} {
+		for n := range writes {
+			to, _, err := attempt(storagetest.Plan{At: len(trace) - n, Err: syscall.EIO, After: after})
+			whole := filepath.Join(to, "ds="+date, "features.parquet")
+			if _, there := os.Stat(whole); there == nil != (err == nil) && n > 1 {
+				t.Errorf("operation %d from the end: error %v, and %s: %v", n, err, whole, there)
+			}
+			for _, pattern := range []string{"*", ".*"} {
+				names, _ := filepath.Glob(filepath.Join(to, pattern))
+				for _, name := range names {
+					if name != filepath.Dir(whole) {
+						t.Errorf("operation %d from the end: left %s", n, name)
+					}
+				}
+			}
+		}
+	}
+}
