@@ -355,7 +355,7 @@ func TestCustomIgnoresOrder(t *testing.T) {
 	}
 	rand.New(rand.NewPCG(3, 3)).Shuffle(len(es), func(i, j int) { es[i], es[j] = es[j], es[i] })
 	got := featuretest.Tables(t, load(t, es, 3, timeline.Options{Zone: time.UTC}), onlyCustom(t, p), dates, 2)
-	w, g := want[0].Records(), got[0].Records()
+	w, g := records(t, want[0]), records(t, got[0])
 	if len(w) != len(g) {
 		t.Fatalf("%d batches, want %d", len(g), len(w))
 	}

@@ -81,7 +81,7 @@ func TestCalendars(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := []float64{1, 0, 0}
-			for i, r := range ids(table) {
+			for i, r := range ids(t, table) {
 				if got[i] != want[r] {
 					t.Errorf("%s is not %s: the share of customer %d is %v", tc.calendar, text, r, got[i])
 				}
@@ -91,8 +91,9 @@ func TestCalendars(t *testing.T) {
 }
 
 // ids are the numbers of a table's customers in row order.
-func ids(table *features.Table) (ns []int) {
-	for _, r := range table.Records() {
+func ids(t *testing.T, table *features.Table) (ns []int) {
+	t.Helper()
+	for _, r := range records(t, table) {
 		for i := range int(r.NumRows()) {
 			var n int
 			fmt.Sscanf(r.Column(0).ValueStr(i), "c%d", &n)

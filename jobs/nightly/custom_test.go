@@ -44,7 +44,7 @@ segmentations:
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := r.read(t.Context(), in)
+	h, err := r.read(t.Context(), in, r.asOf.Instant)
 	if err != nil {
 		t.Fatal(err)
 	}

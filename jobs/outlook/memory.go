@@ -46,11 +46,11 @@ func bytesPerEvent(mapped func(datasets.Field) bool) int64 {
 	return n
 }
 
-// atMost is the most that n events of so many bytes take: the blocks that they
-// are collected in double up to openBlock events, and the last of each bucket and
-// worker may be hardly filled. A test measures it.
+// atMost is the most that n events of so many bytes take: packed blocks take
+// less, by how much hangs on the data; the last of each bucket and worker is open
+// and not packed. A test measures it.
 func atMost(n, bytesEach int64, workers int) int64 {
-	const openBlock, bookkeeping = 8192, 4096
+	const openBlock, bookkeeping = 1024, 4096
 	logs := int64(workers) * timeline.NumBuckets
 	return bytesEach*(n+min(n, logs*openBlock)) + logs*bookkeeping
 }

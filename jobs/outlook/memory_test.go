@@ -92,7 +92,11 @@ func batch(n int, has map[datasets.Field]bool) *datasets.Batch {
 	codes(datasets.Category, &b.Category)
 	codes(datasets.Channel, &b.Channel)
 	codes(datasets.CampaignID, &b.Campaign)
-	codes(datasets.SessionID, &b.Session)
+	if has[datasets.SessionID] {
+		for i := range n {
+			b.Session = append(b.Session, datasets.HashID([]byte{byte(i >> 3), byte(i >> 11), byte(i >> 19)}))
+		}
+	}
 	if has[datasets.EventID] {
 		for i := range n {
 			b.EventID = append(b.EventID, datasets.HashID([]byte{byte(i), byte(i >> 8), byte(i >> 16)}))
