@@ -291,7 +291,6 @@ func checkEvents(t *testing.T, p *scan.Plan) {
 		text("category", dicts.Category, b.Category, false)
 		text("channel", dicts.Channel, b.Channel, false)
 		text("campaign", dicts.Campaign, b.Campaign, false)
-		text("session", dicts.Session, b.Session, false)
 		for _, c := range b.Customer {
 			if id := dicts.Customer.Value(c); id == "" || p.IDType.Kind == datasets.IDString && !utf8.ValidString(id) {
 				t.Fatalf("the customer %q", id)
