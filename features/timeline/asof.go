@@ -3,6 +3,8 @@ package timeline
 import (
 	"fmt"
 	"time"
+
+	"github.com/shoal-data/shoal/features/internal/localtime"
 )
 
 // An AsOf is the moment a customer is described: the end of the local day
@@ -17,7 +19,7 @@ type AsOf struct {
 func NewAsOf(date time.Time, zone *time.Location) AsOf {
 	y, m, d := date.Date()
 	day := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-	return AsOf{Date: day, Instant: startOfDay(day.AddDate(0, 0, 1), zone), Today: int32(day.Unix() / 86400)}
+	return AsOf{Date: day, Instant: localtime.StartOfDay(day.AddDate(0, 0, 1), zone), Today: int32(day.Unix() / 86400)}
 }
 
 // Add is the as-of n days later (earlier when negative), in zone.
@@ -39,116 +41,9 @@ func ParseAsOf(s string, zone *time.Location) (AsOf, error) {
 	return NewAsOf(d, zone), nil
 }
 
-// startOfDay is the first instant of a calendar date in zone, in µs. Where a
-// clock change removes midnight the day starts when the clock resumes.
-func startOfDay(date time.Time, zone *time.Location) int64 {
-	y, m, d := date.Date()
-	t := time.Date(y, m, d, 0, 0, 0, 0, zone)
-	if ty, tm, td := t.Date(); ty != y || tm != m || td != d {
-		// Midnight does not exist and Go resolved it to the day before.
-		_, end := t.ZoneBounds()
-		t = end
-	} else if start, _ := t.ZoneBounds(); !start.IsZero() {
-		// Midnight happens twice when the clock is set back across it: the day
-		// starts at the first, unless that one still carries the earlier date.
-		_, after := t.Zone()
-		_, before := start.Add(-1).Zone()
-		if first := t.Add(time.Duration(after-before) * time.Second); first.Before(start) {
-			if fy, fm, fd := first.Date(); fy == y && fm == m && fd == d {
-				t = first
-			}
-		}
-	}
-	return t.UnixMicro()
-}
-
-const microsPerDay = 86_400_000_000
-
-// A zoneClock turns instants into local day numbers, remembering the stretches
-// of time between clock changes that it has looked up. One goroutine uses it at
-// a time.
-type zoneClock struct {
-	zone *time.Location
-	stretch
-	known []stretch
-}
-
-// A stretch of time over which the offset of a zone does not change.
-type stretch struct {
-	from, to int64 // µs: [from, to)
-	offset   int64 // µs
-	earliest int32 // no day of the stretch is before it
-}
-
-func newZoneClock(zone *time.Location) *zoneClock {
-	c := &zoneClock{zone: zone, stretch: stretch{earliest: -1 << 31}}
-	if zone == time.UTC {
-		c.from, c.to = -1<<63, 1<<63-1
-	}
-	return c
-}
-
-// day is the local calendar day of an instant, in days since 1970-01-01. Days
-// never go back: where a clock is set back across midnight, the new day has
-// begun at its first midnight, as startOfDay has it.
-func (c *zoneClock) day(micros int64) int32 {
-	day, _ := c.read(micros)
-	return day
-}
-
-// read is the local calendar day of an instant and what the clock on the wall
-// shows, in seconds since midnight. Unlike days, the clock does go back.
-func (c *zoneClock) read(micros int64) (day, clock int32) {
-	if micros < c.from || micros >= c.to {
-		c.lookUp(micros)
-	}
-	local := micros + c.offset
-	day = floorDay(local)
-	clock = int32((local - int64(day)*microsPerDay) / 1_000_000)
-	return max(day, c.earliest), clock
-}
-
-// maxStretches bounds how many stretches are remembered: two a year for longer
-// than most histories.
-const maxStretches = 64
-
-func (c *zoneClock) lookUp(micros int64) {
-	for i := range c.known {
-		if s := &c.known[i]; micros >= s.from && micros < s.to {
-			c.stretch = *s
-			return
-		}
-	}
-	t := time.UnixMicro(micros).In(c.zone)
-	_, offset := t.Zone()
-	start, end := t.ZoneBounds()
-	c.offset = int64(offset) * 1_000_000
-	c.from, c.to, c.earliest = -1<<63, 1<<63-1, -1<<31
-	if !start.IsZero() {
-		c.from = start.UnixMicro()
-		last := start.Add(-time.Microsecond)
-		_, before := last.Zone()
-		c.earliest = floorDay(last.UnixMicro() + int64(before)*1_000_000)
-	}
-	if !end.IsZero() {
-		c.to = end.UnixMicro()
-	}
-	if len(c.known) < maxStretches {
-		c.known = append(c.known, c.stretch)
-	}
-}
-
-func floorDay(local int64) int32 {
-	d := local / microsPerDay
-	if local%microsPerDay < 0 {
-		d--
-	}
-	return int32(d)
-}
-
 // LocalDay is the calendar day of an instant (µs UTC) in zone, in days since
 // 1970-01-01, as Events.Day has it.
-func LocalDay(micros int64, zone *time.Location) int32 { return newZoneClock(zone).day(micros) }
+func LocalDay(micros int64, zone *time.Location) int32 { return localtime.NewClock(zone).Day(micros) }
 
 // A Reentry is a stretch of time [From, To) in µs whose local calendar says the
 // day before Date although Date has begun: the clock was set back across midnight.
@@ -174,10 +69,10 @@ func Reentered(zone *time.Location, a AsOf) []Reentry {
 		}
 		_, before := change.Add(-1).Zone()
 		_, after := change.Zone()
-		reached := floorDay(change.UnixMicro() - 1 + int64(before)*1_000_000)
-		if floorDay(change.UnixMicro()+int64(after)*1_000_000) < reached {
+		reached := localtime.FloorDay(change.UnixMicro() - 1 + int64(before)*1_000_000)
+		if localtime.FloorDay(change.UnixMicro()+int64(after)*1_000_000) < reached {
 			all = append(all, Reentry{
-				From: change.UnixMicro(), To: int64(reached)*microsPerDay - int64(after)*1_000_000,
+				From: change.UnixMicro(), To: int64(reached)*localtime.DayMicros - int64(after)*1_000_000,
 				Date: time.Unix(int64(reached)*86_400, 0).UTC(),
 			})
 		}

@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/internal/localtime"
 )
 
 // An orderer puts one bucket after another into canonical order, reusing its
 // memory, and packs the timelines away.
 type orderer struct {
 	s         *Store
-	clock     *zoneClock
+	clock     *localtime.Clock
 	raw       columns  // the bucket as it arrived, all workers' blocks joined
 	customers []uint32 // places in the dictionary's shard, in the order of the ids
 	rank      []uint32 // place in the shard → place in customers
@@ -32,7 +33,7 @@ type orderer struct {
 }
 
 func newOrderer(s *Store) *orderer {
-	return &orderer{s: s, clock: newZoneClock(s.opts.Zone), counter: counter{firsts: map[int32]int64{}}}
+	return &orderer{s: s, clock: localtime.NewClock(s.opts.Zone), counter: counter{firsts: map[int32]int64{}}}
 }
 
 // run orders a bucket.
@@ -57,7 +58,7 @@ func (o *orderer) run(bucket int) error {
 		o.take(kept)
 		o.out.customer = append(o.out.customer, local)
 		o.out.events = append(o.out.events, uint32(len(kept)))
-		o.count(o.out.time[first:], o.out.role[first:], o.clock.day(o.out.time[first]), len(rows)-len(kept),
+		o.count(o.out.time[first:], o.out.role[first:], o.clock.Day(o.out.time[first]), len(rows)-len(kept),
 			o.digest(dict.Hash(datasets.ShardCode(bucket, int(local))), kept))
 		if len(o.out.time) >= chunkRows {
 			if err := o.flush(bucket); err != nil {

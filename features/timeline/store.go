@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/spool"
+	"github.com/shoal-data/shoal/features/internal/localtime"
 )
 
 // A Store is a frozen log: timelines by bucket, in canonical order. The first
@@ -147,7 +148,7 @@ func (s *Store) Replay(ctx context.Context, workers int, visit func(worker, buck
 // A loader unpacks one chunk at a time, reusing its memory.
 type loader struct {
 	s         *Store
-	clock     *zoneClock
+	clock     *localtime.Clock
 	chunk     chunk
 	day       []int32
 	wall      []int32
@@ -156,7 +157,7 @@ type loader struct {
 	timeline  Timeline
 }
 
-func newLoader(s *Store) *loader { return &loader{s: s, clock: newZoneClock(s.opts.Zone)} }
+func newLoader(s *Store) *loader { return &loader{s: s, clock: localtime.NewClock(s.opts.Zone)} }
 
 func (l *loader) each(bucket int, visit func(*Timeline) error) error {
 	dict := l.s.log.dicts.Customer
@@ -190,7 +191,7 @@ func (l *loader) events() Events {
 	n := len(c.time)
 	l.day, l.wall = slices.Grow(l.day[:0], n)[:n], slices.Grow(l.wall[:0], n)[:n]
 	for i, t := range c.time {
-		l.day[i], l.wall[i] = l.clock.read(t)
+		l.day[i], l.wall[i] = l.clock.Read(t)
 	}
 	e := Events{Time: c.time, Day: l.day, Clock: l.wall, Role: c.role}
 	for i, dst := range []*[]datasets.Money{amount: &e.Amount, quantity: &e.Quantity, rating: &e.Rating} {

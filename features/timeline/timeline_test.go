@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features/internal/localtime"
 )
 
 func location(t *testing.T, name string) *time.Location {
@@ -68,26 +69,26 @@ func TestDaysAgreeWithAsOfInstants(t *testing.T) {
 	zones := []string{"UTC", "Europe/London", "America/New_York", "America/Sao_Paulo", "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Auckland"}
 	rapid.Check(t, func(rt *rapid.T) {
 		zone := location(t, rapid.SampledFrom(zones).Draw(rt, "zone"))
-		clock := newZoneClock(zone)
+		clock := localtime.NewClock(zone)
 		at := rapid.Int64Range(micros(t, "1987-01-01T00:00:00Z"), micros(t, "2026-01-01T00:00:00Z")).Draw(rt, "at")
 		if rapid.Bool().Draw(rt, "near a change") {
 			if _, end := time.UnixMicro(at).In(zone).ZoneBounds(); !end.IsZero() {
 				at = end.UnixMicro() + rapid.Int64Range(-4*3_600_000_000, 4*3_600_000_000).Draw(rt, "offset")
 			}
 		}
-		day := clock.day(at)
-		if again := newZoneClock(zone).day(at); again != day {
+		day := clock.Day(at)
+		if again := localtime.NewClock(zone).Day(at); again != day {
 			rt.Fatalf("day %d, and %d by a clock that remembered nothing", day, again)
 		}
 		asOf := NewAsOf(time.Unix(int64(day)*86400, 0).UTC(), zone)
 		if before := asOf.Add(-1, zone); at < before.Instant || at >= asOf.Instant {
 			rt.Fatalf("%v in %v is said to be on %v, which runs from %v to %v", time.UnixMicro(at).UTC(), zone, asOf, time.UnixMicro(before.Instant).UTC(), time.UnixMicro(asOf.Instant).UTC())
 		}
-		_, seconds := clock.read(at)
+		_, seconds := clock.Read(at)
 		if h, m, sec := time.UnixMicro(at).In(zone).Clock(); int(seconds) != h*3600+m*60+sec {
 			rt.Fatalf("%v in %v: the clock shows %d s, want %02d:%02d:%02d", time.UnixMicro(at).UTC(), zone, seconds, h, m, sec)
 		}
-		if later := clock.day(at + 1); later < day {
+		if later := clock.Day(at + 1); later < day {
 			rt.Fatalf("the day after %v goes back", time.UnixMicro(at).UTC())
 		}
 	})
@@ -269,7 +270,7 @@ func TestHistoryHasNoCapacityBeyondItself(t *testing.T) {
 
 // A few impossible dates do not stretch history; a slow beginning is history.
 func TestCensusStart(t *testing.T) {
-	day := func(d int) int64 { return int64(d) * microsPerDay }
+	day := func(d int) int64 { return int64(d) * localtime.DayMicros }
 	var rows []row
 	for i := range 60 {
 		rows = append(rows, row{fmt.Sprint("c", i), day(19000 + i*5), datasets.Purchase, 1, ""})
