@@ -63,8 +63,14 @@ type Candidate struct {
 	Inertia    float64 // of the sample
 	Silhouette float64 // mean over the sample
 	Jaccard    float64 // mean bootstrap Jaccard of the least stable cluster, in [0,1]
-	MinShare   float64 // share of the sample in the smallest cluster
-	Passes     bool    // stable, clear, and no cluster too small
+	// Strength is the prediction strength: two halves of the sample are clustered,
+	// and this share of the pairs that one half puts together is also put
+	// together by the centres of the other, in the worst cluster, on average
+	// (Tibshirani and Walther, J. Comput. Graph. Stat. 14, 2005). From .8 on
+	// clusters are well separated.
+	Strength float64
+	MinShare float64 // share of the sample in the smallest cluster
+	Passes   bool    // stable, clear, and no cluster too small
 }
 
 // Choose measures every candidate number of clusters on a sample of x and
@@ -160,7 +166,77 @@ func assess(ctx context.Context, p ChooseParams, x models.Matrix, k int) (Candid
 	for _, s := range sums {
 		c.Jaccard = min(c.Jaccard, s/float64(p.Bootstraps))
 	}
-	return c, nil
+	c.Strength, err = strength(ctx, p, x, k)
+	return c, err
+}
+
+// splits is over how many divisions into halves prediction strength is averaged.
+const splits = 5
+
+// strength is the prediction strength of k clusters; NaN when a half cannot be
+// divided into that many.
+func strength(ctx context.Context, p ChooseParams, x models.Matrix, k int) (float64, error) {
+	fit := p.Fit
+	fit.K, fit.Restarts = k, 2
+	n, d := x.Rows(), x.Cols()
+	if n/2 < k {
+		return math.NaN(), nil
+	}
+	var sum float64
+	for s := range splits {
+		r := rand.New(rand.NewPCG(p.Fit.Seed, uint64(k)<<32|1<<31|uint64(s)))
+		var halves [2]models.Matrix
+		for h := range halves {
+			halves[h] = models.Matrix{Names: x.Names, Data: make([]float64, 0, len(x.Data)/2+d)}
+		}
+		need := n / 2
+		for i := range n { // selection sampling, Knuth vol. 2, algorithm S
+			h := 1
+			if r.Float64()*float64(n-i) < float64(need) {
+				h, need = 0, need-1
+			}
+			halves[h].Data = append(halves[h].Data, x.Row(i)...)
+		}
+		fit.Seed++
+		model, _, _, err := Fit(ctx, fit, halves[0])
+		if err == nil {
+			var own Result
+			if _, own, _, err = Fit(ctx, fit, halves[1]); err == nil {
+				other := make([]int, halves[1].Rows())
+				if err := model.Predict(other, nil, halves[1]); err != nil {
+					return 0, err
+				}
+				sum += pairsKept(own.Labels, other, k)
+				continue
+			}
+		}
+		if ctx.Err() != nil {
+			return 0, err
+		}
+		return math.NaN(), nil // a half has fewer distinct rows than clusters
+	}
+	return sum / splits, nil
+}
+
+// pairsKept is, in the worst cluster of a with two rows or more, the share of its
+// pairs that b puts together, too.
+func pairsKept(a, b []int, k int) float64 {
+	both := make([]int, k*k)
+	for i := range a {
+		both[a[i]*k+b[i]]++
+	}
+	worst := 1.0
+	for i := range k {
+		var n, kept int
+		for _, m := range both[i*k : (i+1)*k] {
+			n += m
+			kept += m * (m - 1)
+		}
+		if n > 1 {
+			worst = min(worst, float64(kept)/float64(n*(n-1)))
+		}
+	}
+	return worst
 }
 
 // bestJaccard is, for each cluster of a, the highest Jaccard similarity with a

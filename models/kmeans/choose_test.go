@@ -42,6 +42,55 @@ func TestChooseFindsSeparatedClusters(t *testing.T) {
 	}
 }
 
+// Separated clusters predict one another; more clusters than there are do not.
+func TestPredictionStrength(t *testing.T) {
+	p := DefaultChooseParams()
+	p.KMin, p.KMax = 3, 5
+	_, curve, _, err := Choose(t.Context(), p, clouds(1200, 4, 12, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if curve[0].Strength < 0 || curve[1].Strength < .99 || curve[2].Strength > .8 {
+		t.Errorf("4 clusters: strength %v of 4, %v of 5", curve[1].Strength, curve[2].Strength)
+	}
+	// By its definition, pair by pair.
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 50 {
+		a, b := make([]int, 40), make([]int, 40)
+		for i := range a {
+			a[i], b[i] = r.IntN(4), r.IntN(4)
+		}
+		want := 1.0
+		for c := range 4 {
+			pairs, kept := 0, 0
+			for i := range a {
+				for j := range a {
+					if i != j && a[i] == c && a[j] == c {
+						pairs++
+						if b[i] == b[j] {
+							kept++
+						}
+					}
+				}
+			}
+			if pairs > 0 {
+				want = min(want, float64(kept)/float64(pairs))
+			}
+		}
+		if got := pairsKept(a, b, 4); got != want {
+			t.Fatalf("pairs kept %v, want %v of %v, %v", got, want, a, b)
+		}
+	}
+	// Halves with too few distinct rows have none.
+	few := clouds(40, 1, 0, 1)
+	for i := 3; i < 40; i++ {
+		few.Data[2*i], few.Data[2*i+1] = few.Data[0], few.Data[1]
+	}
+	if v, err := strength(t.Context(), p, few, 3); err != nil || !math.IsNaN(v) {
+		t.Errorf("halves of 3 distinct rows: strength %v, %v; want NaN", v, err)
+	}
+}
+
 // Where no number of clusters is stable the choice says so.
 func TestChooseWarnsWithoutStructure(t *testing.T) {
 	p := DefaultChooseParams()

@@ -181,6 +181,59 @@ func TestBoundsChangeNothing(t *testing.T) {
 	}
 }
 
+// After any move of the centres, the labels are those that nearestOf gives every
+// row, ties included, whatever was skipped.
+func TestAssignFollowsAnyMove(t *testing.T) {
+	for _, k := range []int{2, 9, 70} {
+		for _, step := range []float64{.25, .1, 1e-3, 0} { // rows at multiples of .25 make ties, of .1 near ones
+			for _, offset := range []float64{0, 1000} {
+				r := rand.New(rand.NewPCG(uint64(k), uint64(1000*step)))
+				x := models.NewMatrix([]string{"a", "b", "c"}, 5000)
+				value := func() float64 {
+					if step >= .1 {
+						return offset + float64(r.IntN(16))*step
+					}
+					return offset + 4*r.Float64()
+				}
+				for i := range x.Data {
+					x.Data[i] = value()
+				}
+				start := make([]float64, 3*k)
+				for i := range start {
+					start[i] = value()
+				}
+				p := DefaultParams()
+				p.K = k
+				run := newRun(prepared(t, x), p, start, 1)
+				for turn := range 40 {
+					if _, err := run.assign(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					for i, l := range run.labels {
+						if want, _, _ := nearestOf(x.Row(i), run.centres); int(l) != want {
+							t.Fatalf("k=%d step=%v offset=%v, turn %d: row %d has label %d, want %d", k, step, offset, turn, i, l, want)
+						}
+					}
+					to := slices.Clone(run.centres)
+					for c := range k {
+						if r.IntN(3) > 0 {
+							continue
+						}
+						for j := range 3 {
+							move := step * float64(r.IntN(3)-1)
+							if step == 0 { // all at once, in one direction, ever less
+								move = .1 / float64(turn+1)
+							}
+							to[3*c+j] += move
+						}
+					}
+					run.move(to)
+				}
+			}
+		}
+	}
+}
+
 // prepared are the rows of x ready for a run.
 func prepared(t testing.TB, x models.Matrix) *blocks.Rows {
 	t.Helper()

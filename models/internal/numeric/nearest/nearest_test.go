@@ -96,6 +96,70 @@ func TestFind(t *testing.T) {
 	})
 }
 
+// Rows as near to one centre as to another, but for differences about as large
+// as float32's rounding, and far from 0 for their distances: what is without
+// doubt is still right, and no gap exceeds the true one.
+func TestNearTies(t *testing.T) {
+	onEveryPath(t, func(t *testing.T) {
+		for _, d := range []int{1, 4, 16, 40} {
+			for _, offset := range []float64{0, 1, 100} {
+				r := rand.New(rand.NewPCG(uint64(d), uint64(offset)))
+				sure := 0
+				for range 300 {
+					const k = 9
+					centres := make([]float64, k*d)
+					for i := range centres {
+						centres[i] = float64(float32(offset + r.NormFloat64()))
+						if i >= 2*d {
+							centres[i] += 50
+						}
+					}
+					y := make([]float32, 32*d)
+					for i := range 32 {
+						// On the plane between the first two, then off it a little.
+						var along, between float64
+						x := make([]float64, d)
+						for j := range d {
+							x[j] = 2 * r.NormFloat64()
+							v := centres[j] - centres[d+j]
+							along += x[j] * v
+							between += v * v
+						}
+						off := math.Ldexp(r.NormFloat64(), -r.IntN(30)) - along/between
+						for j := range d {
+							y[i*d+j] = float32((centres[j]+centres[d+j])/2 + x[j] + off*(centres[j]-centres[d+j]))
+						}
+					}
+					rows := make([]int32, 32)
+					for i := range rows {
+						rows[i] = int32(i)
+					}
+					var c Centres
+					c.Set(centres, k, d, false)
+					var b Batch
+					b.Find(&c, y, rows, nil)
+					for i := range rows {
+						which, d1, d2 := brute(y[i*d:i*d+d], centres)
+						if b.Doubt(i) {
+							continue
+						}
+						sure++
+						if int(b.Which[i]) != which {
+							t.Fatalf("d=%d offset=%v: centre %d without doubt, want %d: %v, %v", d, offset, b.Which[i], which, d1, d2)
+						}
+						if gap := math.Sqrt(d2) - math.Sqrt(d1); float64(b.Gap[i]) > gap {
+							t.Fatalf("d=%d offset=%v: gap %v exceeds the true %v", d, offset, b.Gap[i], gap)
+						}
+					}
+				}
+				if sure < 500 {
+					t.Errorf("d=%d offset=%v: only %d of 9600 rows without doubt", d, offset, sure)
+				}
+			}
+		}
+	})
+}
+
 // What float32 cannot tell apart, or cannot hold, is in doubt.
 func TestDoubt(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
