@@ -25,8 +25,10 @@ const (
 )
 
 type dictShard struct {
-	mu     sync.Mutex
-	slots  []uint32 // open addressing: local index + 1, 0 is empty
+	mu sync.Mutex
+	// Open addressing: the upper half of the hash, then the local index + 1; 0 is
+	// empty. The hash beside the index saves looking at values that are others.
+	slots  []uint64
 	hashes []uint64 // by local index
 	values []string // by local index, into arena chunks
 	arena  []byte   // current chunk; earlier ones live through values
@@ -51,6 +53,8 @@ func (d *Dict) CodeString(v string) uint32 {
 	return d.Code(unsafe.Slice(unsafe.StringData(v), len(v)))
 }
 
+const upperHalf = 1<<64 - 1<<32
+
 func (s *dictShard) intern(h uint64, v []byte) uint32 {
 	if len(s.values)*2 >= len(s.slots) {
 		s.grow()
@@ -61,24 +65,24 @@ func (s *dictShard) intern(h uint64, v []byte) uint32 {
 		if slot == 0 {
 			s.values = append(s.values, s.keep(v))
 			s.hashes = append(s.hashes, h)
-			s.slots[i] = uint32(len(s.values))
+			s.slots[i] = h&upperHalf | uint64(len(s.values))
 			return uint32(len(s.values)) - 1
 		}
-		if s.hashes[slot-1] == h && s.values[slot-1] == string(v) {
-			return slot - 1
+		if (slot^h)&upperHalf == 0 && s.values[uint32(slot)-1] == string(v) {
+			return uint32(slot) - 1
 		}
 	}
 }
 
 func (s *dictShard) grow() {
-	slots := make([]uint32, max(8, 2*len(s.slots)))
+	slots := make([]uint64, max(8, 2*len(s.slots)))
 	mask := uint64(len(slots) - 1)
 	for local, h := range s.hashes {
 		i := (h >> dictShardBits) & mask
 		for slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		slots[i] = uint32(local) + 1
+		slots[i] = h&upperHalf | uint64(local+1)
 	}
 	s.slots = slots
 }

@@ -35,19 +35,35 @@ func frequency(p Params) Family {
 		return func(h *timeline.History, out []float64) {
 			clear(out)
 			byRole := out[2*len(ws):]
-			lastDay := int32(-1 << 31)
-			for i, day := range h.Day {
-				age := h.AsOf.Today - day
-				row := byRole[int(h.Role[i])*len(ws):][:len(ws)]
-				// Windows ascend, so an event in one is in all that follow.
-				for k := len(ws) - 1; k >= 0 && ws[k].holds(age); k-- {
-					out[2*k]++
-					row[k]++
+			// Each event is counted once, in the shortest window that holds it:
+			// they are the newest events, then those before them, and so on.
+			end := h.Len()
+			for k, w := range ws {
+				begin := 0
+				if w.days > 0 {
+					begin = since(h, w.days)
+				}
+				days, lastDay := 0, int32(-1<<31)
+				for i, day := range h.Day[begin:end] {
+					byRole[int(h.Role[begin+i])*len(ws)+k]++
 					if day != lastDay {
-						out[2*k+1]++
+						days++
+						lastDay = day
 					}
 				}
-				lastDay = day
+				out[2*k], out[2*k+1] = float64(end-begin), float64(days)
+				end = begin
+			}
+			// What is in a window is in all longer ones.
+			for k := 1; k < len(ws); k++ {
+				out[2*k] += out[2*k-2]
+				out[2*k+1] += out[2*k-1]
+			}
+			for r := range datasets.NumRoles {
+				row := byRole[r*len(ws):][:len(ws)]
+				for k := 1; k < len(ws); k++ {
+					row[k] += row[k-1]
+				}
 			}
 		}
 	}

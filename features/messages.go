@@ -1,7 +1,6 @@
 package features
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,7 +67,7 @@ func messages(Params) Family {
 		}
 		byChannel := make([]counts, len(messageChannels))
 		var openedBy tally
-		var sendings []sending
+		nextOpen := map[sending]int64{} // time of the open that was passed last
 		return func(h *timeline.History, out []float64) {
 			nulls(out)
 			clear(byChannel)
@@ -124,26 +123,21 @@ func messages(Params) Family {
 			if len(sents) == 0 || len(opens) == 0 {
 				return
 			}
-			// Each message meets its next open by walking back through its
-			// campaign and channel.
-			sendings = sendings[:0]
-			for _, i := range sents {
-				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), messageSent, h.Time[i]})
-			}
-			for _, i := range opens {
-				sendings = append(sendings, sending{code(h.Campaign, i), code(h.Channel, i), messageOpen, h.Time[i]})
-			}
-			slices.SortFunc(sendings, compareSendings)
-			answered := 0
-			var micros float64    // int64 overflows after 36 responses of 8,000 years
-			next := len(sendings) // the open that was passed last
-			for j := len(sendings) - 1; j >= 0; j-- {
-				s := &sendings[j]
-				if s.kind == messageOpen {
-					next = j
-				} else if next < len(sendings) && sendings[next].campaign == s.campaign && sendings[next].channel == s.channel {
+			// Walking back in time, a message meets the open of its campaign and
+			// channel that was passed last; at one instant a message comes before
+			// its open.
+			clear(nextOpen)
+			answered, later := 0, len(opens)
+			var micros float64 // int64 overflows after 36 responses of 8,000 years
+			for _, i := range slices.Backward(sents) {
+				for later > 0 && h.Time[opens[later-1]] >= h.Time[i] {
+					later--
+					o := opens[later]
+					nextOpen[sending{code(h.Campaign, o), code(h.Channel, o)}] = h.Time[o]
+				}
+				if at, ok := nextOpen[sending{code(h.Campaign, i), code(h.Channel, i)}]; ok {
 					answered++
-					micros += float64(sendings[next].time - s.time)
+					micros += float64(at - h.Time[i])
 				}
 			}
 			rest[0] = share(micros/3.6e9, float64(answered))
@@ -152,29 +146,5 @@ func messages(Params) Family {
 	return f
 }
 
-// A sending is a message sent or an open.
-type sending struct {
-	campaign, channel uint32
-	kind              uint8 // messageSent or messageOpen
-	time              int64
-}
-
-const (
-	messageSent uint8 = iota
-	messageOpen
-)
-
-// compareSendings orders by campaign, channel and time; at one instant a
-// message comes before its open.
-func compareSendings(a, b sending) int {
-	if c := cmp.Compare(a.campaign, b.campaign); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(a.channel, b.channel); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(a.time, b.time); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.kind, b.kind)
-}
+// A sending is what a message and its opens share.
+type sending struct{ campaign, channel uint32 }

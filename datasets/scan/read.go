@@ -405,7 +405,7 @@ func (w *worker) applyRules(n int) {
 		}
 	}
 	c := w.field[datasets.CustomerID]
-	if !c.Flawless() || c.Run.Valid != nil {
+	if !c.Fine() || c.Run.Valid != nil {
 		for i := range st {
 			if st[i] == 0 {
 				if p := c.Problem(i); p != lexical.OK {
@@ -440,7 +440,7 @@ func (w *worker) applyRules(n int) {
 		case datasets.CustomerID, datasets.EventTime, datasets.Amount, datasets.Quantity, datasets.Rating, datasets.Consent:
 			continue
 		}
-		if c.Flawless() {
+		if c.Fine() {
 			continue
 		}
 		for i := range st {

@@ -59,6 +59,7 @@ type Reader struct {
 	dictTimes    []int64
 	dictAmounts  []datasets.Money
 	dictProblems []lexical.Problem
+	dictFine     bool // no value is wrong
 	dictCodes    []uint32
 	dictConsents []bool
 	dictMatches  []bool

@@ -55,10 +55,7 @@ func (c *Reader) Problem(i int) lexical.Problem {
 		return c.problem(v, j)
 	}
 	if c.dictionaryChanged() || len(c.dictProblems) != c.Run.Dict.Len {
-		c.dictProblems = resized(c.dictProblems, c.Run.Dict.Len)
-		for k := range c.dictProblems {
-			c.dictProblems[k] = c.problem(v, k)
-		}
+		c.judgeDictionary()
 	}
 	return c.dictProblems[j]
 }
@@ -79,6 +76,31 @@ func (c *Reader) problem(v *encoding.Values, i int) lexical.Problem {
 		}
 	}
 	return lexical.OK
+}
+
+// Fine says whether no value of the rows in hand, but null, is wrong as an id or
+// a text. It is told without looking at rows where they share a dictionary.
+func (c *Reader) Fine() bool {
+	if c.Flawless() {
+		return true
+	}
+	if c.Run.Dict == nil {
+		return false
+	}
+	if c.dictionaryChanged() || len(c.dictProblems) != c.Run.Dict.Len {
+		c.judgeDictionary()
+	}
+	return c.dictFine
+}
+
+// judgeDictionary finds what is wrong with the values of the dictionary.
+func (c *Reader) judgeDictionary() {
+	c.dictProblems = resized(c.dictProblems, c.Run.Dict.Len)
+	c.dictFine = true
+	for k := range c.dictProblems {
+		c.dictProblems[k] = c.problem(&c.Run.Dict.Values, k)
+		c.dictFine = c.dictFine && c.dictProblems[k] == lexical.OK
+	}
 }
 
 // Flawless says whether no value of the column, but null, can be wrong as an id
