@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/bitutil"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/shoal-data/shoal/datasets/tables/internal/parquetfile"
 )
 
 // columnWriter fills the pages of one column. Where a page ends depends on the
@@ -17,31 +19,35 @@ import (
 type columnWriter struct {
 	column
 	index int
-	out   *parquet.ColumnWriter
+	out   *parquetfile.Chunk
 	rows  int   // in the page being filled
 	bytes int64 // of text and binary in it
 }
 
+// worker is what one goroutine that encodes columns needs for itself.
+type worker struct {
+	encoder *parquetfile.Encoder
+	words   []uint64 // of pieceRows values
+}
+
 // append adds values [from, to) of arr. When it fails it also returns the
 // position in arr of the value at fault.
-func (c *columnWriter) append(arr arrow.Array, from, to int, scratch []parquet.Value) (int, error) {
-	convert := c.converter(arr)
+func (c *columnWriter) append(arr arrow.Array, from, to int, by *worker) (int, error) {
+	bitmap := validity(arr)
 	for from < to {
-		// Binary values are of one width; text counts its bytes as it converts.
+		// Binary values are of one width; text counts its bytes as it goes.
 		rows := pageRows
 		if c.kind == kindUUID || c.kind == kindBinary {
 			rows = max(1, min(rows, pageBytes/int(c.width)))
 		}
-		n, err := convert(scratch[:min(to-from, len(scratch), rows-c.rows)], from)
+		n, err := c.values(arr, bitmap, from, min(to-from, pieceRows, rows-c.rows), by.words)
 		if err != nil {
 			return from + n, err
 		}
-		if _, err := c.out.WriteRowValues(scratch[:n]); err != nil {
-			return from, err
-		}
+		c.out.Rows(bitmap, arr.Data().Offset()+from, n)
 		from += n
 		if c.rows += n; c.rows == rows || c.bytes >= pageBytes {
-			if err := c.endPage(); err != nil {
+			if err := c.endPage(by); err != nil {
 				return from, err
 			}
 		}
@@ -49,99 +55,155 @@ func (c *columnWriter) append(arr arrow.Array, from, to int, scratch []parquet.V
 	return from, nil
 }
 
-func (c *columnWriter) endPage() error {
+func (c *columnWriter) endPage(by *worker) error {
 	c.rows, c.bytes = 0, 0
-	return c.out.Flush()
+	return c.out.EndPage(by.encoder)
 }
 
-// A converter turns values of an array, from position from on, into Parquet
-// values, and returns how many of dst it set. It sets fewer where a page ends.
-// When it fails it returns the number of values before the one at fault.
-type converter func(dst []parquet.Value, from int) (int, error)
-
-func (c *columnWriter) converter(arr arrow.Array) converter {
-	// fixed is the converter of types whose values are all of one width. Column
-	// buffers look at a value's definition level only: 0 is null, 1 is not.
-	fixed := func(value func(i int) parquet.Value) converter {
-		return func(dst []parquet.Value, from int) (int, error) {
-			for i := range dst {
-				dst[i] = parquet.Value{}
-				if arr.IsValid(from + i) {
-					dst[i] = value(from+i).Level(0, 1, 0)
-				}
-			}
-			return len(dst), nil
-		}
-	}
+// values adds those of n values of arr, from position from on, that are not
+// null, and returns how many positions it dealt with: fewer than n where a page
+// ends, or those before the one at fault.
+func (c *columnWriter) values(arr arrow.Array, bitmap []byte, from, n int, words []uint64) (int, error) {
+	words = words[:n]
 	switch arr := arr.(type) {
 	case *array.Float64:
-		v, bitmap := arr.Float64Values(), validity(arr)
-		return func(dst []parquet.Value, from int) (int, error) {
-			for i, x := range v[from : from+len(dst)] {
-				if bitmap != nil && !bitutil.BitIsSet(bitmap, arr.Offset()+from+i) {
-					dst[i] = parquet.Value{}
-					continue
-				}
-				if x == 0 {
-					x = 0 // which of 0 and -0 is the lesser depends on the CPU's instructions
-				}
-				dst[i] = parquet.DoubleValue(x).Level(0, 1, 0)
+		for i, x := range arr.Float64Values()[from : from+n] {
+			words[i] = math.Float64bits(x)
+			if words[i] == 1<<63 {
+				words[i] = 0 // readers disagree on which of 0 and -0 is the lesser
 			}
-			return len(dst), nil
+		}
+		words = present(words, bitmap, arr.Offset()+from)
+		if lo, hi := floatBounds(words); lo <= hi {
+			c.out.Bounds(parquet.DoubleValue(lo), parquet.DoubleValue(hi))
 		}
 	case *array.Int64:
-		v := arr.Int64Values()
-		return fixed(func(i int) parquet.Value { return parquet.Int64Value(v[i]) })
+		fill(words, arr.Int64Values()[from:])
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
 	case *array.Int32:
-		v := arr.Int32Values()
-		return fixed(func(i int) parquet.Value { return parquet.Int32Value(v[i]) })
+		fill(words, arr.Int32Values()[from:])
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
 	case *array.Date32:
-		v := arr.Date32Values()
-		return fixed(func(i int) parquet.Value { return parquet.Int32Value(int32(v[i])) })
+		fill(words, arr.Date32Values()[from:])
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
 	case *array.Timestamp:
-		v := arr.TimestampValues()
-		return fixed(func(i int) parquet.Value { return parquet.Int64Value(int64(v[i])) })
+		fill(words, arr.TimestampValues()[from:])
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
 	case *array.Boolean:
-		return fixed(func(i int) parquet.Value { return parquet.BooleanValue(arr.Value(i)) })
-	case *array.FixedSizeBinary:
-		return fixed(func(i int) parquet.Value { return parquet.FixedLenByteArrayValue(arr.Value(i)) })
+		for i := range words {
+			words[i] = 0
+			if arr.Value(from + i) {
+				words[i] = 1
+			}
+		}
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
 	case *array.Decimal128:
-		return func(dst []parquet.Value, from int) (int, error) {
-			for i := range dst {
-				dst[i] = parquet.Value{}
-				if arr.IsNull(from + i) {
-					continue
-				}
-				v, err := moneyUnits(arr.Value(from + i))
-				if err != nil {
-					return i, err
-				}
-				dst[i] = parquet.Int64Value(v).Level(0, 1, 0)
+		for i := range words {
+			words[i] = 0
+			if arr.IsNull(from + i) {
+				continue
 			}
-			return len(dst), nil
+			v, err := moneyUnits(arr.Value(from + i))
+			if err != nil {
+				return i, err
+			}
+			words[i] = uint64(v)
 		}
+		words = c.integers(present(words, bitmap, arr.Offset()+from))
+	case *array.FixedSizeBinary:
+		for i := range n {
+			if arr.IsValid(from + i) {
+				c.out.Bytes(arr.Value(from + i))
+			}
+		}
+		return n, nil
 	case *array.String:
-		text, offsets := arr.ValueBytes(), arr.ValueOffset // text begins with the first value's
-		return func(dst []parquet.Value, from int) (int, error) {
-			for i := range dst {
-				dst[i] = parquet.Value{}
-				if arr.IsNull(from + i) {
-					continue
-				}
-				s := text[offsets(from+i)-offsets(0) : offsets(from+i+1)-offsets(0)]
-				if err := checkText(s); err != nil {
-					return i, err
-				}
-				dst[i] = parquet.ByteArrayValue(s).Level(0, 1, 0)
-				if c.bytes += int64(len(s)); c.bytes >= pageBytes {
-					return i + 1, nil
-				}
-			}
-			return len(dst), nil
-		}
+		return c.texts(arr, from, n)
 	default:
-		panic(fmt.Sprintf("tables: column %s has no converter for %s", c.Name, arr.DataType()))
+		panic(fmt.Sprintf("tables: column %s has no encoding for %s", c.Name, arr.DataType()))
 	}
+	c.out.Words(words)
+	return n, nil
+}
+
+func (c *columnWriter) texts(arr *array.String, from, n int) (int, error) {
+	text, offsets := arr.ValueBytes(), arr.ValueOffset // text begins with the first value's
+	for i := range n {
+		if arr.IsNull(from + i) {
+			continue
+		}
+		s := text[offsets(from+i)-offsets(0) : offsets(from+i+1)-offsets(0)]
+		if err := checkText(s); err != nil {
+			return i, err
+		}
+		c.out.Bytes(s)
+		if c.bytes += int64(len(s)); c.bytes >= pageBytes {
+			return i + 1, nil
+		}
+	}
+	return n, nil
+}
+
+// integers tells the chunk the bounds of whole numbers, dates, times, units of
+// money or booleans, and returns them.
+func (c *columnWriter) integers(words []uint64) []uint64 {
+	if len(words) == 0 {
+		return words
+	}
+	lo, hi := int64(words[0]), int64(words[0])
+	for _, w := range words {
+		lo, hi = min(lo, int64(w)), max(hi, int64(w))
+	}
+	value := parquet.Int64Value
+	switch c.kind {
+	case kindInt32, kindDate:
+		value = func(v int64) parquet.Value { return parquet.Int32Value(int32(v)) }
+	case kindBool:
+		value = func(v int64) parquet.Value { return parquet.BooleanValue(v != 0) }
+	}
+	c.out.Bounds(value(lo), value(hi))
+	return words
+}
+
+func fill[T ~int32 | ~int64](words []uint64, values []T) {
+	for i := range words {
+		words[i] = uint64(values[i])
+	}
+}
+
+// floatBounds leaves NaN out: where nothing is left, lo is greater than hi.
+func floatBounds(words []uint64) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, w := range words {
+		x := math.Float64frombits(w)
+		if x < lo {
+			lo = x
+		}
+		if x > hi {
+			hi = x
+		}
+	}
+	return lo, hi
+}
+
+// present moves the words whose bits, from bit offset on, are set to the front
+// and returns them.
+func present(words []uint64, bitmap []byte, offset int) []uint64 {
+	if bitmap == nil {
+		return words
+	}
+	switch bitutil.CountSetBits(bitmap, offset, len(words)) {
+	case 0:
+		return words[:0]
+	case len(words):
+		return words
+	}
+	n := 0
+	for i, w := range words {
+		words[n] = w
+		n += int(bitmap[(offset+i)>>3]>>((offset+i)&7)) & 1
+	}
+	return words[:n]
 }
 
 func checkText(s []byte) error {

@@ -1,7 +1,9 @@
 package tables_test
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
+	"github.com/apache/arrow/go/v17/arrow/ipc"
 
 	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/internal/pyoracle"
@@ -159,5 +162,101 @@ func aggregate(rec arrow.Record) []string {
 		fmt.Sprint(rec.NumRows()), fmt.Sprint(customers), value.ToString(4), fmt.Sprint(segment),
 		firstEvent.ToTime(arrow.Microsecond).Format("2006-01-02 15:04:05.999999+00"), firstDay.ToTime().Format("2006-01-02"),
 		fmt.Sprint(active), id, fmt.Sprint(lastCount), fmt.Sprint(nans),
+	}
+}
+
+// compares reads each Parquet file with every reader and says in which columns
+// it is not the Arrow file of the same rows, or has other statistics.
+const compares = `
+import json, sys, uuid
+import duckdb, polars, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
+faults = []
+for name, (path, arrow) in json.load(sys.stdin).items():
+    with pa.ipc.open_file(arrow) as f:
+        want = f.read_all()
+    plain = lambda c: c.cast(c.type.storage_type) if isinstance(c.type, pa.BaseExtensionType) else c
+    got = pq.read_table(path, page_checksum_verification=True)
+    frame = polars.read_parquet(path).to_arrow()
+    con = duckdb.connect()
+    con.sql("set timezone = 'UTC'")
+    meta = pq.ParquetFile(path)
+    for i, field in enumerate(want.schema):
+        w, n = want.column(i), field.name
+        if not plain(got.column(n)).combine_chunks().equals(w.combine_chunks()):
+            faults.append(f"{name}: pyarrow reads other values of {n}")
+        if not frame.column(n).cast(w.type).combine_chunks().equals(w.combine_chunks()):
+            faults.append(f"{name}: polars reads other values of {n}")
+        d = con.sql(f"select {n} from '{path}'").fetchall()
+        v = w.to_pylist()
+        if n == "id":
+            v = [None if x is None else uuid.UUID(bytes=x) for x in v]
+        if [x[0] for x in d] != v:
+            faults.append(f"{name}: DuckDB reads other values of {n}")
+        # Filters skip row groups and pages by their statistics.
+        if n not in ("id", "digest") and w.null_count < len(w):
+            most = pc.min_max(w)["max"].as_py()
+            if con.execute(f"select count(*) from '{path}' where {n} >= ?", [most]).fetchall()[0][0] != pc.sum(pc.equal(w, pa.scalar(most, w.type))).as_py():
+                faults.append(f"{name}: DuckDB does not find the greatest {n}")
+        from_row = 0
+        for g in range(meta.num_row_groups):
+            chunk = meta.metadata.row_group(g).column(i)
+            part = w.slice(from_row, chunk.num_values)
+            from_row += chunk.num_values
+            s = chunk.statistics
+            if s.null_count != part.null_count:
+                faults.append(f"{name}: row group {g} has {part.null_count} nulls of {n}, said to be {s.null_count}")
+            if s.has_min_max != (part.null_count < len(part)):
+                faults.append(f"{name}: row group {g} has bounds of {n}: {s.has_min_max}")
+            elif s.has_min_max and n not in ("id", "digest"):
+                b = pc.min_max(part)
+                if (b["min"].as_py(), b["max"].as_py()) != (s.min, s.max):
+                    faults.append(f"{name}: row group {g} has {n} from {b['min']} to {b['max']}, said to be {s.min} to {s.max}")
+json.dump(faults, sys.stdout)
+`
+
+func TestReadersReadWhatIsWritten(t *testing.T) {
+	const rows = 36_000
+	schema := allTypes()
+	inputs := map[string][2]string{}
+	dir := t.TempDir()
+	add := func(name string, rec arrow.Record, o tables.Options) {
+		paths := [2]string{filepath.Join(dir, name+".parquet"), filepath.Join(dir, name+".arrow")}
+		inputs[name] = paths
+		if err := os.WriteFile(paths[0], encode(t, rec, o, whole), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		out, err := os.Create(paths[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		w, err := ipc.NewFileWriter(out, ipc.WithSchema(rec.Schema()))
+		if err = errors.Join(err, w.Write(rec), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	values := slices.Sorted(maps.Keys(valuePatterns))
+	for i, nulls := range slices.Sorted(maps.Keys(nullPatterns)) {
+		// Each column has other values than its neighbour, and than itself in the next file.
+		columns := make([]arrow.Array, schema.NumFields())
+		for c, f := range schema.Fields() {
+			columns[c] = patternColumn(uint64(i), f.Type, rows, nullPatterns[nulls], valuePatterns[values[(i+c)%len(values)]])
+		}
+		add("nulls "+nulls, array.NewRecord(schema, columns, rows), options(func(o *tables.Options) {
+			o.RowGroupBytes = []int64{128 << 20, 2 << 20}[i%2]
+		}))
+	}
+	const many = 200_000
+	fields, columns := []arrow.Field{}, []arrow.Array{}
+	for _, c := range []int{0, 2, 4, 6} {
+		fields = append(fields, schema.Field(c))
+		columns = append(columns, patternColumn(7, schema.Field(c).Type, many, nullPatterns["some"], valuePatterns["overflow"]))
+	}
+	add("overflow", array.NewRecord(arrow.NewSchema(fields, nil), columns, many), options(nil))
+
+	var faults []string
+	pyoracle.Run(t, compares, inputs, &faults)
+	for _, f := range faults {
+		t.Error(f)
 	}
 }

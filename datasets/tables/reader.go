@@ -76,7 +76,7 @@ func (f *File) checkSchema() error {
 	}
 	for i, c := range f.cols {
 		got := fields[i]
-		if got.Name() != c.Name || !got.Leaf() || !got.Optional() || !parquet.EqualTypes(got.Type(), c.node().Type()) {
+		if got.Name() != c.Name || !got.Leaf() || !got.Optional() || !parquet.EqualTypes(got.Type(), c.parquetType()) {
 			return fmt.Errorf("tables: %s: column %d of the file is %s %s, of its metadata %s %s", f.table, i+1, got.Name(), got.String(), c.Name, c.Type)
 		}
 	}
@@ -196,7 +196,7 @@ func readColumn(c column, chunk parquet.ColumnChunk) (arrow.Array, error) {
 	add := appender(b)
 	pages := chunk.Pages()
 	defer pages.Close()
-	buf := make([]parquet.Value, chunkRows)
+	buf := make([]parquet.Value, pieceRows)
 	for {
 		page, err := pages.ReadPage()
 		if err == io.EOF {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/parquet-go/parquet-go"
@@ -213,54 +212,27 @@ func (c column) field() arrow.Field {
 }
 
 // parquetType is the physical and logical type of a column's values.
-func (c column) node() parquet.Node {
+func (c column) parquetType() parquet.Type {
 	switch c.kind {
 	case kindFloat64:
-		return parquet.Leaf(parquet.DoubleType)
+		return parquet.DoubleType
 	case kindInt64:
-		return parquet.Leaf(parquet.Int64Type)
+		return parquet.Int64Type
 	case kindInt32:
-		return parquet.Leaf(parquet.Int32Type)
+		return parquet.Int32Type
 	case kindBool:
-		return parquet.Leaf(parquet.BooleanType)
+		return parquet.BooleanType
 	case kindString:
-		return parquet.String()
+		return parquet.String().Type()
 	case kindDate:
-		return parquet.Date()
+		return parquet.Date().Type()
 	case kindTimestamp:
-		return parquet.Timestamp(parquet.Microsecond)
+		return parquet.Timestamp(parquet.Microsecond).Type()
 	case kindMoney:
-		return parquet.Decimal(int(Money.Scale), int(Money.Precision), parquet.Int64Type)
+		return parquet.Decimal(int(Money.Scale), int(Money.Precision), parquet.Int64Type).Type()
 	case kindUUID:
-		return parquet.UUID()
+		return parquet.UUID().Type()
 	default:
-		return parquet.Leaf(parquet.FixedLenByteArrayType(int(c.width)))
+		return parquet.FixedLenByteArrayType(int(c.width))
 	}
-}
-
-// declared is a group whose fields keep their declared order: parquet.Group is
-// a map, and sorts them by name.
-type declared struct {
-	parquet.Group
-	fields []parquet.Field
-}
-
-func (d declared) Fields() []parquet.Field { return d.fields }
-
-func parquetSchema(table string, cols []column, dictionary []bool) *parquet.Schema {
-	group := make(parquet.Group, len(cols))
-	place := make(map[string]int, len(cols))
-	for i, c := range cols {
-		node := c.node()
-		if dictionary[i] {
-			node = parquet.Encoded(node, &parquet.RLEDictionary)
-		} else {
-			node = parquet.Encoded(node, &parquet.Plain)
-		}
-		group[c.Name] = parquet.Optional(node)
-		place[c.Name] = i
-	}
-	fields := group.Fields()
-	slices.SortFunc(fields, func(a, b parquet.Field) int { return place[a.Name()] - place[b.Name()] })
-	return parquet.NewSchema(table, declared{group, fields})
 }

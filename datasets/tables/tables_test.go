@@ -286,7 +286,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta := f.Metadata()
-	if got := meta.CreatedBy; !strings.HasPrefix(got, "shoal version 1.0.0") {
+	if got := meta.CreatedBy; !strings.HasPrefix(got, "shoal version 2.0.0 ") {
 		t.Errorf("created_by is %q", got)
 	}
 	for i, e := range meta.Schema[1:] {

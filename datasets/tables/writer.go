@@ -14,8 +14,9 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/shoal-data/shoal/datasets/tables/internal/parquetfile"
 )
 
 // Keys of the file's key-value metadata.
@@ -27,7 +28,7 @@ const (
 
 // layoutVersion goes into created_by. It changes when the same rows would give
 // other bytes, so that a difference between two files explains itself.
-const layoutVersion = "1.0.0"
+const layoutVersion = "2.0.0"
 
 const (
 	// pageRows bounds a page in rows: 256 KiB of doubles. BigQuery asks for
@@ -37,8 +38,8 @@ const (
 	pageBytes = 512 << 10
 	// sampleRows decide which columns get a dictionary.
 	sampleRows = 8 << 10
-	// chunkRows is how many values are converted at a time.
-	chunkRows = 1 << 10
+	// pieceRows is how many values are converted at a time.
+	pieceRows = 2 << 10
 	// maxText is the longest string a column takes, in bytes: BigQuery's limit
 	// for a row is 100 MB, Redshift's for a VARCHAR 64 kB.
 	maxText = 16 << 20
@@ -85,9 +86,9 @@ type Writer struct {
 	err    error
 
 	out     *counter
-	file    *parquet.GenericWriter[any] // nil until the sample is complete
+	file    *parquetfile.File // nil until the sample is complete
 	columns []columnWriter
-	scratch [][]parquet.Value // one a worker
+	workers []worker
 
 	sample  []arrow.Record // the first rows, copied
 	sampled int64          // rows in sample, not yet encoded
@@ -205,9 +206,9 @@ func copyRows(rec arrow.Record, from, to int64) (arrow.Record, error) {
 // start chooses the encodings by the sample, opens the file and writes the
 // sample to it.
 func (w *Writer) start() error {
-	dictionary := make([]bool, len(w.cols))
-	for i := range w.cols {
-		dictionary[i] = worthDictionary(w.sample, i)
+	stored := make([]parquetfile.Column, len(w.cols))
+	for i, c := range w.cols {
+		stored[i] = parquetfile.Column{Name: c.Name, Type: c.parquetType(), Dictionary: worthDictionary(w.sample, i)}
 	}
 	described := make([]Column, len(w.cols))
 	for i, c := range w.cols {
@@ -217,25 +218,26 @@ func (w *Writer) start() error {
 	if err != nil {
 		return fmt.Errorf("tables: %s: %w", w.opts.Table, err)
 	}
-	w.file = parquet.NewGenericWriter[any](w.out,
-		parquetSchema(w.opts.Table, w.cols, dictionary),
-		parquet.CreatedBy("shoal", layoutVersion, "parquet-go"),
-		parquet.KeyValueMetadata(keyTable, w.opts.Table),
-		parquet.KeyValueMetadata(keyVersion, strconv.Itoa(w.opts.SchemaVersion)),
-		parquet.KeyValueMetadata(keyColumns, string(columns)),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
-		parquet.DataPageVersion(1),        // every warehouse reads version 1
-		parquet.WriteBufferSize(0),        // w.out buffers
-		parquet.PageBufferSize(1<<30),     // pages end where columnWriter ends them
-		parquet.MaxRowsPerRowGroup(1<<62), // and row groups where Writer does
-	)
-	w.columns = make([]columnWriter, len(w.cols))
-	for i, cw := range w.file.ColumnWriters() {
-		w.columns[i] = columnWriter{column: w.cols[i], index: i, out: cw}
+	w.file, err = parquetfile.Create(w.out, w.opts.Table, "shoal version "+layoutVersion+" (build parquetfile)",
+		[]format.KeyValue{ // in the order of their keys
+			{Key: keyColumns, Value: string(columns)},
+			{Key: keyVersion, Value: strconv.Itoa(w.opts.SchemaVersion)},
+			{Key: keyTable, Value: w.opts.Table},
+		}, stored)
+	if err != nil {
+		return fmt.Errorf("tables: %s: %w", w.opts.Table, err)
 	}
-	w.scratch = make([][]parquet.Value, min(w.opts.Workers, len(w.cols)))
-	for i := range w.scratch {
-		w.scratch[i] = make([]parquet.Value, chunkRows)
+	w.columns = make([]columnWriter, len(w.cols))
+	for i := range w.columns {
+		w.columns[i] = columnWriter{column: w.cols[i], index: i, out: &w.file.Chunks()[i]}
+	}
+	w.workers = make([]worker, min(w.opts.Workers, len(w.cols)))
+	for i := range w.workers {
+		encoder, err := parquetfile.NewEncoder()
+		if err != nil {
+			return fmt.Errorf("tables: %s: %w", w.opts.Table, err)
+		}
+		w.workers[i] = worker{encoder: encoder, words: make([]uint64, pieceRows)}
 	}
 	for _, rec := range w.sample {
 		for from := int64(0); from < rec.NumRows(); {
@@ -253,13 +255,13 @@ func (w *Writer) start() error {
 // take encodes rows of rec from one on, up to the end of the row group.
 func (w *Writer) take(rec arrow.Record, from int64) (int64, error) {
 	to, full := w.groupEnd(rec, from)
-	w.err = w.eachColumn(func(c *columnWriter, scratch []parquet.Value) error {
-		bad, err := c.append(rec.Column(c.index), int(from), int(to), scratch)
+	w.err = w.eachColumn(func(c *columnWriter, by *worker) error {
+		bad, err := c.append(rec.Column(c.index), int(from), int(to), by)
 		if err != nil {
 			return fmt.Errorf("tables: %s: row %d, column %s: %w", w.opts.Table, w.rows+int64(bad)-from+1, c.Name, err)
 		}
 		if full {
-			return c.endPage()
+			return c.endPage(by)
 		}
 		return nil
 	})
@@ -269,7 +271,7 @@ func (w *Writer) take(rec arrow.Record, from int64) (int64, error) {
 	w.rows += to - from
 	if full {
 		w.group = 0
-		if err := w.file.Flush(); err != nil {
+		if err := w.file.EndRowGroup(); err != nil {
 			w.err = fmt.Errorf("tables: %s: %w", w.opts.Table, err)
 			return 0, w.err
 		}
@@ -303,19 +305,19 @@ func (w *Writer) groupEnd(rec arrow.Record, from int64) (to int64, full bool) {
 
 // eachColumn calls f for every column, on as many goroutines as there are
 // workers, and returns the error of the first column that has one.
-func (w *Writer) eachColumn(f func(c *columnWriter, scratch []parquet.Value) error) error {
+func (w *Writer) eachColumn(f func(c *columnWriter, by *worker) error) error {
 	errs := make([]error, len(w.columns))
 	var next atomic.Int64
-	work := func(scratch []parquet.Value) {
+	work := func(by *worker) {
 		for i := next.Add(1) - 1; i < int64(len(w.columns)); i = next.Add(1) - 1 {
-			errs[i] = f(&w.columns[i], scratch)
+			errs[i] = f(&w.columns[i], by)
 		}
 	}
 	var wg sync.WaitGroup
-	for _, scratch := range w.scratch[1:] {
-		wg.Go(func() { work(scratch) })
+	for i := range w.workers[1:] {
+		wg.Go(func() { work(&w.workers[i+1]) })
 	}
-	work(w.scratch[0])
+	work(&w.workers[0])
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -334,7 +336,7 @@ func (w *Writer) Close() error {
 	if w.err != nil {
 		return w.err
 	}
-	err := w.eachColumn(func(c *columnWriter, _ []parquet.Value) error { return c.endPage() })
+	err := w.eachColumn(func(c *columnWriter, by *worker) error { return c.endPage(by) })
 	if err == nil {
 		err = w.file.Close()
 	}
