@@ -113,18 +113,17 @@ func Run(ctx context.Context, p Params, q Question, in Input) (*Answer, error) {
 		a.skip("%d training customers over %d snapshots with %d positives; models.min_positives asks for %d of either outcome", len(train.y), len(q.Schedule.Train), pos, p.MinPositives)
 		return a, nil
 	}
+	fitted, warnings, err := fit(ctx, q, &train, p)
+	if err != nil {
+		return nil, err
+	}
 	test, err := labelled(in, q, []timeline.AsOf{q.Schedule.Test})
 	if err != nil {
 		return nil, err
 	}
 	a.Summary.TestDate, a.Summary.TestRows, a.Summary.Positives = q.Schedule.Test.String(), len(test.y), positives(test.y)
-	a.audit(q, train, test)
-
-	fitted, warnings, err := fit(ctx, q, train, p)
+	a.audit(q, train.y, test.y)
 	a.Warnings = append(a.Warnings, warnings...)
-	if err != nil {
-		return nil, err
-	}
 	if err := a.judge(ctx, p, q, fitted, test); err != nil {
 		return nil, err
 	}
@@ -138,24 +137,32 @@ type examples struct {
 }
 
 func labelled(in Input, q Question, at []timeline.AsOf) (examples, error) {
-	var e examples
-	for _, a := range at {
-		snapshot := in.Past(a)
-		label, err := snapshot.Values(targets.LabelColumn(q.Name))
-		if err != nil {
+	e := examples{x: models.Matrix{Names: in.Features}}
+	labels := make([][]float64, len(at))
+	rows := 0
+	for i, a := range at {
+		var err error
+		if labels[i], err = in.Past(a).Values(targets.LabelColumn(q.Name)); err != nil {
 			return e, err
 		}
-		data, err := snapshot.Matrix(in.Features, func(row int) bool { return !math.IsNaN(label[row]) })
-		if err != nil {
-			return e, err
+		for _, y := range labels[i] {
+			if !math.IsNaN(y) {
+				rows++
+			}
 		}
-		e.x.Names = in.Features
-		if e.x.Data == nil {
-			e.x.Data = data
-		} else {
-			e.x.Data = append(e.x.Data, data...)
+	}
+	e.x.Data, e.y = make([]float64, 0, rows*len(in.Features)), make([]float64, 0, rows)
+	for i, a := range at {
+		row := 0
+		for part := range in.Past(a).Parts() {
+			label := labels[i][row:][:part.Rows()]
+			var err error
+			if e.x.Data, err = part.Matrix(e.x.Data, in.Features, func(k int) bool { return !math.IsNaN(label[k]) }); err != nil {
+				return e, err
+			}
+			row += part.Rows()
 		}
-		for _, y := range label {
+		for _, y := range labels[i] {
 			if !math.IsNaN(y) {
 				e.y = append(e.y, y)
 			}
@@ -175,12 +182,12 @@ func positives(y []float64) int {
 }
 
 // audit warns of labels that a reader of the metrics should know about.
-func (a *Answer) audit(q Question, train, test examples) {
-	if len(test.y) == 0 {
+func (a *Answer) audit(q Question, train, test []float64) {
+	if len(test) == 0 {
 		a.warn("target.no_test", "target %s: nobody is eligible at the test snapshot %s; the model is untested", q.Name, q.Schedule.Test)
 		return
 	}
-	before, now := float64(positives(train.y))/float64(len(train.y)), float64(positives(test.y))/float64(len(test.y))
+	before, now := float64(positives(train))/float64(len(train)), float64(positives(test))/float64(len(test))
 	if math.Abs(before-now) > 0.1 {
 		a.warn("target.shift", "target %s: %.0f%% of training customers are positive and %.0f%% at the test snapshot %s: the behaviour is moving, so probabilities may be off by as much",
 			q.Name, 100*before, 100*now, q.Schedule.Test)
@@ -194,7 +201,9 @@ type fittedTarget struct {
 	recency  *baseline.Model
 }
 
-func fit(ctx context.Context, q Question, train examples, p Params) (*fittedTarget, []models.Warning, error) {
+// fit learns from the examples, whose matrix it uses up: it is the largest thing
+// in memory.
+func fit(ctx context.Context, q Question, train *examples, p Params) (*fittedTarget, []models.Warning, error) {
 	var f fittedTarget
 	tp := transform.DefaultParams()
 	tp.Workers = p.Workers
@@ -202,17 +211,18 @@ func fit(ctx context.Context, q Question, train examples, p Params) (*fittedTarg
 	if f.prepared, _, err = transform.Fit(ctx, tp, train.x); err != nil {
 		return nil, nil, err
 	}
-	z, err := f.prepared.Apply(models.Matrix{}, train.x)
+	if f.recency, _, err = baseline.Fit(ctx, baseline.DefaultParams(q.Recency()), train.x, train.y); err != nil {
+		return nil, nil, err
+	}
+	z, err := f.prepared.Replace(train.x)
 	if err != nil {
 		return nil, nil, err
 	}
+	train.x = models.Matrix{}
 	lp := logit.DefaultParams()
 	lp.L2, lp.Workers = p.L2, p.Workers
 	var warnings []models.Warning
 	if f.logit, warnings, err = logit.Fit(ctx, lp, z, train.y); err != nil {
-		return nil, nil, err
-	}
-	if f.recency, _, err = baseline.Fit(ctx, baseline.DefaultParams(q.Recency()), train.x, train.y); err != nil {
 		return nil, nil, err
 	}
 	return &f, warnings, nil

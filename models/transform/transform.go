@@ -388,6 +388,17 @@ func (m *Model) Params() Params { return m.params }
 // memory where it suffices; dst must not share memory with x. A dst of
 // models.Matrix{} allocates.
 func (m *Model) Apply(dst, x models.Matrix) (models.Matrix, error) {
+	return m.apply(dst, x, nil)
+}
+
+// Replace is Apply into x's own memory: x must not be used afterwards.
+func (m *Model) Replace(x models.Matrix) (models.Matrix, error) {
+	// A row of the result is no longer than one of x, so it overwrites nothing
+	// that is still to be read but its own row, which is copied first.
+	return m.apply(models.Matrix{Data: x.Data}, x, make([]float64, x.Cols()))
+}
+
+func (m *Model) apply(dst, x models.Matrix, own []float64) (models.Matrix, error) {
 	from := make([]int, len(m.kept))
 	index := make(map[string]int, len(x.Names))
 	for j, name := range x.Names {
@@ -412,6 +423,10 @@ func (m *Model) Apply(dst, x models.Matrix) (models.Matrix, error) {
 	dst = m.resize(dst, n)
 	for i := range n {
 		in, out := x.Row(i), dst.Row(i)
+		if own != nil {
+			copy(own, in)
+			in = own
+		}
 		for o, j := range from {
 			v := in[j]
 			if math.IsInf(v, 0) {

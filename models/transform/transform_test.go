@@ -375,3 +375,31 @@ func BenchmarkTransform(b *testing.B) {
 		b.ReportMetric(float64(b.N)*1e5/b.Elapsed().Seconds(), "rows/s")
 	})
 }
+
+// Replace is Apply, in the memory of its input.
+func TestReplaceEqualsApply(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	x := models.Matrix{Names: []string{"a", "constant", "b", "c"}}
+	for range 300 {
+		x.Data = append(x.Data, r.NormFloat64(), 7, math.Exp(3*r.NormFloat64()), float64(r.IntN(4)))
+	}
+	p := DefaultParams()
+	m, _, err := Fit(t.Context(), p, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := m.Apply(models.Matrix{}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want.Names) >= len(x.Names) {
+		t.Fatalf("no column was dropped: %v", want.Names)
+	}
+	got, err := m.Replace(x)
+	if err != nil || !slices.Equal(got.Data, want.Data) || !slices.Equal(got.Names, want.Names) {
+		t.Errorf("Replace differs from Apply: %v", err)
+	}
+	if &got.Data[0] != &x.Data[0] {
+		t.Error("the result is in other memory")
+	}
+}
