@@ -16,7 +16,7 @@ import (
 // collector has not collected.
 const (
 	fixedMemory = 32 << 20
-	spoolShare  = 0.4
+	spoolShare  = 0.3
 )
 
 // limitMemory makes the run keep to limits.memory, and returns what undoes it
