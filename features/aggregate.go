@@ -176,10 +176,7 @@ func newMatcher(f Filter, values Values) matcher {
 // rankOf finds a value among a column's values by rank: from rank 1 on they are
 // sorted.
 func rankOf(values []string, v string) (uint32, bool) {
-	if len(values) == 0 {
-		return 0, false
-	}
-	i, ok := slices.BinarySearch(values[1:], v)
+	i, ok := slices.BinarySearch(values[min(1, len(values)):], v)
 	return uint32(i) + 1, ok
 }
 
@@ -256,11 +253,11 @@ func kindOf(column string) (columnKind, datasets.Field) {
 	field, _ := datasets.ParseField(column)
 	switch {
 	case column == "":
-		return ofEvents, 0
+		return ofEvents, field
 	case column == dayColumn:
-		return ofDays, 0
+		return ofDays, field
 	case field == datasets.EventTime:
-		return ofInstants, 0
+		return ofInstants, field
 	case field == datasets.SessionID:
 		return ofSessions, field
 	case slices.Contains(strings.Fields(valueColumns), column):

@@ -27,6 +27,7 @@ var families = []func(Params) Family{
 	price,
 	journey,
 	occasions,
+	usage,
 }
 
 // core families carry the columns that segments and models are built on.

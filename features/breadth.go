@@ -14,7 +14,7 @@ func breadth(p Params) Family {
 	const bought = "role = 'purchase'"
 	f := Family{
 		Name: "breadth", Meaning: "How widely the customer buys and looks: distinct products, categories and channels, and concentration.",
-		Reads: []datasets.Field{datasets.ProductID, datasets.Category, datasets.Channel},
+		Reads: []datasets.Field{datasets.Amount, datasets.ProductID, datasets.Category, datasets.Channel},
 		From: `(SELECT *,
   count(*) OVER (PARTITION BY customer_id, role, product_id) AS product_lines,
   count(*) OVER (PARTITION BY customer_id, role, category) AS category_lines,
@@ -68,8 +68,8 @@ func breadth(p Params) Family {
 							out[2*k+1]++
 						}
 					}
-					if int(c) >= len(spent) {
-						spent = append(spent, make([]datasets.Money, len(categories.count)-len(spent))...)
+					for int(c) >= len(spent) {
+						spent = append(spent, 0)
 					}
 					spent[c] += valueAt(h.Amount, i)
 				}
@@ -89,11 +89,9 @@ func breadth(p Params) Family {
 			}
 			rest[0] = float64(len(viewed.values))
 			rest[1] = float64(len(channels.values))
-			rest[2], rest[3], rest[4], rest[5], rest[6] = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
-			if products.total > 0 {
-				rest[2] = 1 - float64(len(products.values))/float64(products.total)
-				rest[3] = float64(products.most()) / float64(products.total)
-			}
+			rest[2] = 1 - share(len(products.values), products.total)
+			rest[3] = share(int(products.most()), products.total)
+			rest[4], rest[5], rest[6] = math.NaN(), math.NaN(), math.NaN()
 			if categories.total > 0 {
 				rest[4] = float64(categories.most()) / float64(categories.total)
 				rest[5] = categories.entropy()
@@ -130,8 +128,8 @@ func (t *tally) reset() {
 
 // add counts a code and reports whether it is the first of its kind.
 func (t *tally) add(code uint32) bool {
-	if int(code) >= len(t.count) {
-		t.count = append(t.count, make([]int32, int(code)+1-len(t.count)+len(t.count)/2)...)
+	for int(code) >= len(t.count) {
+		t.count = append(t.count, 0)
 	}
 	t.total++
 	t.count[code]++

@@ -28,43 +28,29 @@ func cadence(Params) Family {
 	}
 	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {
-			for i := range out {
-				out[i] = math.NaN()
-			}
-			// Gaps are whole days: their sums are exact in int64.
-			var n, sum, squares int64
-			shortest, longest, last := int64(math.MaxInt64), int64(0), int64(0)
+			nulls(out)
+			var gaps gapMoments
+			shortest := int32(math.MaxInt32)
+			var last int32
 			purchases := h.Positions(datasets.Purchase)
 			for j := 1; j < len(purchases); j++ {
-				gap := int64(h.Day[purchases[j]] - h.Day[purchases[j-1]])
-				if gap == 0 {
-					continue
+				if gap := h.Day[purchases[j]] - h.Day[purchases[j-1]]; gap > 0 {
+					gaps.add(gap)
+					shortest, last = min(shortest, gap), gap
 				}
-				n++
-				sum += gap
-				squares += gap * gap
-				shortest, longest, last = min(shortest, gap), max(longest, gap), gap
 			}
-			if n > 0 {
-				mean := float64(sum) / float64(n)
-				out[0] = mean
-				if n > 1 {
-					variance := (float64(squares) - float64(sum)*mean) / float64(n-1)
-					out[1] = math.Sqrt(max(variance, 0))
-					out[2] = out[1] / mean
-				}
-				out[3], out[4], out[5] = float64(shortest), float64(longest), float64(last)
-				out[6] = float64(h.AsOf.Today-h.Day[purchases[len(purchases)-1]]) / mean
+			if gaps.n > 0 {
+				out[0], out[1], out[2] = gaps.mean(), gaps.sd(), gaps.sd()/gaps.mean()
+				out[3], out[4], out[5] = float64(shortest), float64(gaps.longest), float64(last)
+				out[6] = float64(h.AsOf.Today-h.Day[purchases[len(purchases)-1]]) / gaps.mean()
 			}
-			days := 0
+			var days int32
 			for i := 1; i < h.Len(); i++ {
 				if h.Day[i] != h.Day[i-1] {
 					days++
 				}
 			}
-			if days > 0 {
-				out[7] = float64(h.Day[h.Len()-1]-h.Day[0]) / float64(days)
-			}
+			out[7] = share(h.Day[h.Len()-1]-h.Day[0], days)
 		}
 	}
 	return f

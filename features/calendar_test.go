@@ -26,3 +26,17 @@ func TestCalendarAgreesWithTime(t *testing.T) {
 		check(&forwards, day*day%977*37)
 	}
 }
+
+// Easter is that of python-dateutil in all years of its rule, 1583 to 4099, by
+// two sums over the days of the year, one of them weighted by the year.
+func TestEasterOfEveryCentury(t *testing.T) {
+	plain, weighted := 0, 0
+	for year := 1583; year <= 4099; year++ {
+		day := int(easter(year)-dayNumber(year, 1, 1)) + 1
+		plain += day
+		weighted += day * (year - 1582)
+	}
+	if plain != 248_776 || weighted != 313_487_297 {
+		t.Errorf("sums %d and %d, want 248776 and 313487297", plain, weighted)
+	}
+}

@@ -29,7 +29,8 @@ func carts(p Params) Family {
    min(epoch_us(event_time)) OVER (PARTITION BY customer_id, role, session_id, run) AS cart_begin,
    CASE WHEN role = 'cart_add' THEN max(epoch_us(event_time)) OVER (PARTITION BY customer_id, role, session_id, run) ELSE epoch_us(event_time) END AS cart_end,
    max(day) OVER (PARTITION BY customer_id, role, session_id, run) AS cart_day,
-   sum(amount) OVER (PARTITION BY customer_id, role, session_id, run) AS cart_amount
+   sum(amount) OVER (PARTITION BY customer_id, role, session_id, run) AS cart_amount,
+   min(coalesce(last_view, -4000000000000000000)) OVER (PARTITION BY customer_id, role, session_id, run) AS view_before
   FROM (SELECT *, sum(opens) OVER (PARTITION BY customer_id, role, session_id ORDER BY event_time, opens DESC ROWS UNBOUNDED PRECEDING) AS run
    FROM (SELECT *, epoch_us(event_time) AS us,
      CASE WHEN session_id IS NULL AND coalesce(epoch_us(event_time) - epoch_us(lag(event_time) OVER (PARTITION BY customer_id, role, session_id ORDER BY event_time)) > %[1]d, true) THEN 1 ELSE 0 END AS opens,
@@ -58,6 +59,10 @@ func carts(p Params) Family {
 			{"view_to_cart_share", "share", "[0, 1]", "no product viewed", "Share of the viewed products that were ever put into a cart.", "count(DISTINCT product_id) FILTER (WHERE role = 'view' AND carted) / nullif(count(DISTINCT product_id) FILTER (WHERE role = 'view'), 0)"},
 			{"cart_to_purchase_share", "share", "[0, 1]", "no product put into a cart", "Share of the products put into a cart that were ever bought.", "count(DISTINCT product_id) FILTER (WHERE role = 'cart_add' AND bought) / nullif(count(DISTINCT product_id) FILTER (WHERE role = 'cart_add'), 0)"},
 			{"view_to_purchase_share", "share", "[0, 1]", "no product viewed", "Share of the viewed products that were ever bought.", "count(DISTINCT product_id) FILTER (WHERE role = 'view' AND bought) / nullif(count(DISTINCT product_id) FILTER (WHERE role = 'view'), 0)"},
+			{"cart_abandoned_value_share", "share", "(-∞, ∞)", "the carts bought or abandoned have no positive value", "Value of the abandoned carts divided by that of the bought and abandoned ones.",
+				"CASE WHEN sum(cart_amount) FILTER (WHERE " + cart + " AND fate <> 'open') > 0 THEN coalesce(sum(cart_amount) FILTER (WHERE " + cart + " AND fate = 'abandoned'), 0)::DOUBLE / (sum(cart_amount) FILTER (WHERE " + cart + " AND fate <> 'open'))::DOUBLE END"},
+			{"view_to_cart_minutes_mean", "minutes", "[0, ∞)", "no cart soon after a view", fmt.Sprintf("Mean time from the last view to the cart's first addition, over carts with a view in the %d hours before.", p.CartHours),
+				fmt.Sprintf("avg(cart_begin - view_before) FILTER (WHERE %s AND cart_begin - view_before <= %d) / 6e7", cart, patience)},
 		},
 	}
 	type basket struct {
@@ -74,7 +79,8 @@ func carts(p Params) Family {
 			adds, purchases := h.Positions(datasets.CartAdd), h.Positions(datasets.Purchase)
 			baskets = baskets[:0]
 			clear(given)
-			open, openCode, current := -1, uint32(0), -1 // the cart by gap, and the latest by session
+			open, openCode := -1, uint32(0)
+			var current int // the latest cart by session, that of openCode; open is the one by gap
 			for _, i := range adds {
 				t := h.Time[i]
 				var b int
@@ -105,7 +111,7 @@ func carts(p Params) Family {
 			// Baskets are in the order of their first additions, so the first
 			// purchase at or after one only moves forward.
 			var recent, abandoned, abandonedRecent, bought int
-			var value, valueRecent, lost, lostRecent datasets.Money
+			var value, valueRecent, kept, lost, lostRecent datasets.Money
 			var wait float64 // µs: int64 overflows after 36 waits of 8,000 years
 			next := 0
 			for _, b := range baskets {
@@ -121,6 +127,7 @@ func carts(p Params) Family {
 				switch {
 				case next < len(purchases) && h.Time[purchases[next]] <= b.last+patience:
 					bought++
+					kept += b.value
 					wait += float64(h.Time[purchases[next]] - b.first)
 				case b.last+patience < h.AsOf.Instant:
 					abandoned++
@@ -156,7 +163,22 @@ func carts(p Params) Family {
 			out[10] = share(gaveUp, gaveUp+checkedOut)
 			out[11] = share(wait/6e7, float64(bought))
 
+			out[18] = share(lost.Float(), (lost + kept).Float())
+
 			views := h.Positions(datasets.View)
+			var soon int
+			wait, next = 0, 0
+			for _, b := range baskets {
+				for next < len(views) && h.Time[views[next]] <= b.first {
+					next++
+				}
+				if next > 0 && b.first-h.Time[views[next-1]] <= patience {
+					soon++
+					wait += float64(b.first - h.Time[views[next-1]])
+				}
+			}
+			out[19] = share(wait/6e7, float64(soon))
+
 			var orders int
 			wait, next = 0, 0
 			for j, i := range purchases {
@@ -212,8 +234,8 @@ func (m *marks) reset() {
 }
 
 func (m *marks) set(code uint32, bit uint8) {
-	if int(code) >= len(m.bits) {
-		m.bits = append(m.bits, make([]uint8, int(code)+1-len(m.bits)+len(m.bits)/2)...)
+	for int(code) >= len(m.bits) {
+		m.bits = append(m.bits, 0)
 	}
 	if m.bits[code] == 0 {
 		m.codes = append(m.codes, code)

@@ -36,7 +36,7 @@ func everyCustom() []features.Custom {
 	filters := []features.Filter{
 		{}, bought, looked, having(bought, datasets.Category, "k1", "k3"), having(features.Filter{}, datasets.Channel, "email", "PUSH", "no such channel"),
 		having(having(looked, datasets.ProductID, "p1", "p2", "p5"), datasets.Channel, "web", "store"),
-		having(features.Filter{}, datasets.EventType, "tpurchase", "treturn"), having(features.Filter{}, datasets.CampaignID, "m0"),
+		having(features.Filter{}, datasets.EventType, "tpurchase0", "tpurchase1", "treturn2"), having(features.Filter{}, datasets.CampaignID, "m0"),
 		having(bought, datasets.Category, "it's a $today; k9"),
 	}
 	var cs []features.Custom
@@ -236,6 +236,8 @@ func TestCustomByHand(t *testing.T) {
 	}
 	es := []event{
 		buy(1, 10, 0, 10_0000), buy(3, 1, 1, 30_0000), buy(3, 1, 0, 5_0000), buy(3, 11, 0, 15_0000), buy(3, 21, -1, null),
+		{time: day(3, 25), role: datasets.Return, amount: 1, quantity: null, rating: null, product: -1, category: -1, channel: -1, campaign: -1, session: -1},
+		{time: day(3, 25), role: datasets.CartAdd, amount: 100_000_0000, quantity: null, rating: null, product: -1, category: -1, channel: -1, campaign: -1, session: -1},
 		{time: day(3, 25), role: datasets.View, amount: 7_0000, quantity: null, rating: null, product: -1, category: 0, channel: -1, campaign: -1, session: -1},
 	}
 	k0 := having(roles(datasets.Purchase), datasets.Category, "k0")
@@ -253,7 +255,11 @@ func TestCustomByHand(t *testing.T) {
 		{Name: "g", Aggregate: features.GapMean, Where: roles(datasets.Purchase)},
 		{Name: "t", Aggregate: features.Trend, Column: "amount", Where: roles(datasets.Purchase)},
 		{Name: "r", Ratio: features.Ratio{Of: "s", To: "n"}},
-		{Name: "never", Ratio: features.Ratio{Of: "s_30d", To: "return_count_30d"}},
+		{Name: "tiny", Aggregate: features.Sum, Column: "amount", Where: roles(datasets.Return)},
+		{Name: "huge", Aggregate: features.Sum, Column: "amount", Where: roles(datasets.CartAdd)},
+		{Name: "least", Ratio: features.Ratio{Of: "tiny_lifetime", To: "huge_lifetime"}},
+		{Name: "over", Ratio: features.Ratio{Of: "s_lifetime", To: "least"}},
+		{Name: "never", Ratio: features.Ratio{Of: "s_30d", To: "ticket_count_30d"}},
 	}}
 	table := featuretest.Tables(t, load(t, es, 1, timeline.Options{Zone: time.UTC}), onlyCustom(t, p), asOfs(t, time.UTC, "2023-03-31"), 1)[0]
 	nan := math.NaN()
@@ -270,6 +276,7 @@ func TestCustomByHand(t *testing.T) {
 		"g_30d": 10, "g_lifetime": 70.0 / 3, // 10 January, 1, 11 and 21 March
 		"t_30d": (15.0 - 35) / 50,
 		"r_30d": 15, "r_lifetime": 10,
+		"least": 1e-9, "over": 30 / 1e-9, // the least that a ratio divides by
 		"never": nan,
 	} {
 		got, err := table.Values(name)

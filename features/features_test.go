@@ -29,8 +29,12 @@ type event struct {
 	product, category        int
 	channel, campaign        int
 	session                  int
+	variant                  int // of the event type: each role has several types, and −1 is null
 	id                       int // of the event itself; 0 stands for null
 }
+
+// kind is the event's type.
+func (e event) kind() string { return name("t"+e.role.String(), e.variant) }
 
 // channels are what events come by: those with columns of their own in more
 // than one spelling, and others.
@@ -73,7 +77,7 @@ func hardHistory(seed uint64, customers, events int) []event {
 	var es []event
 	for i := range events {
 		e := event{customer: r.IntN(customers), role: datasets.Role(r.IntN(datasets.NumRoles)), amount: datasets.NullMoney, quantity: datasets.NullMoney, rating: datasets.NullMoney,
-			product: maybe(9), category: maybe(4), channel: maybe(len(channels)), campaign: maybe(3), session: maybe(40)}
+			product: maybe(9), category: maybe(4), channel: maybe(len(channels)), campaign: maybe(3), session: maybe(40), variant: i%4 - 1}
 		if e.customer%7 == 6 && r.IntN(8) > 0 {
 			e.customer-- // every seventh customer has few events
 		}
@@ -174,6 +178,11 @@ func name(prefix string, i int) string {
 // load appends events to a log over several workers in small batches.
 func load(t testing.TB, es []event, workers int, opts timeline.Options) *timeline.Store {
 	t.Helper()
+	return loadBatches(t, es, 700, workers, opts)
+}
+
+func loadBatches(t testing.TB, es []event, size, workers int, opts timeline.Options) *timeline.Store {
+	t.Helper()
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, workers)
 	opts.IDType = datasets.IDType{Kind: datasets.IDString}
@@ -189,13 +198,13 @@ func load(t testing.TB, es []event, workers int, opts timeline.Options) *timelin
 		}
 		return datasets.HashID([]byte(v))
 	}
-	for at := 0; at < len(es); at += 700 {
+	for at := 0; at < len(es); at += size {
 		var b datasets.Batch
-		for _, e := range es[at:min(at+700, len(es))] {
+		for _, e := range es[at:min(at+size, len(es))] {
 			b.Customer = append(b.Customer, dicts.Customer.CodeString(name("c", e.customer)))
 			b.Time = append(b.Time, e.time)
 			b.Role = append(b.Role, e.role)
-			b.Type = append(b.Type, code(dicts.Type, "t"+e.role.String()))
+			b.Type = append(b.Type, code(dicts.Type, e.kind()))
 			b.Amount = append(b.Amount, e.amount)
 			b.Quantity = append(b.Quantity, e.quantity)
 			b.Product = append(b.Product, code(dicts.Product, name("p", e.product)))
@@ -210,7 +219,7 @@ func load(t testing.TB, es []event, workers int, opts timeline.Options) *timelin
 				b.EventID = append(b.EventID, datasets.HashID([]byte(eventID(e.id))))
 			}
 		}
-		if err := log.Append(at/700%workers, &b); err != nil {
+		if err := log.Append(at/size%workers, &b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -237,7 +246,7 @@ func eventsSQL(t *testing.T, es []event) []string {
 		return fmt.Sprintf("%s%d.%04d", sign, units/datasets.MoneyScale, units%datasets.MoneyScale) // exact beyond float64's 15 digits
 	}
 	for _, e := range es {
-		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), "t" + e.role.String(), money(e.amount), money(e.quantity), money(e.rating),
+		w.Write([]string{name("c", e.customer), strconv.FormatInt(e.time, 10), e.role.String(), e.kind(), money(e.amount), money(e.quantity), money(e.rating),
 			name("p", e.product), name("k", e.category), channelName(e.channel), name("m", e.campaign), name("s", e.session), eventID(e.id)})
 	}
 	w.Flush()
@@ -340,12 +349,23 @@ func proven() []event { return hardHistory(7, 140, 10000) }
 // A history without any optional column has the same columns by the same SQL.
 func TestBareHistoryEqualsItsSQL(t *testing.T) {
 	python := pyoracle.Python(t)
+	es := bareHistory()
+	families := features.All(features.DefaultParams())
+	tables := featuretest.Tables(t, loadBare(t, es), families, asOfs(t, time.UTC, "2023-10-29"), 1)
+	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+}
+
+func bareHistory() []event {
 	es := hardHistory(17, 60, 3000)
-	for i := range es {
-		e := &es[i]
-		e.amount, e.quantity, e.rating = datasets.NullMoney, datasets.NullMoney, datasets.NullMoney
-		e.product, e.category, e.channel, e.campaign, e.session = -1, -1, -1, -1, -1
+	for i, e := range es {
+		es[i] = bare(e.customer, e.time, e.role)
+		es[i].variant = e.variant
 	}
+	return es
+}
+
+// loadBare appends events without any optional column.
+func loadBare(t *testing.T, es []event) *timeline.Store {
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, 1)
 	var b datasets.Batch
@@ -353,15 +373,16 @@ func TestBareHistoryEqualsItsSQL(t *testing.T) {
 		b.Customer = append(b.Customer, dicts.Customer.CodeString(name("c", e.customer)))
 		b.Time = append(b.Time, e.time)
 		b.Role = append(b.Role, e.role)
-		b.Type = append(b.Type, dicts.Type.CodeString("t"+e.role.String()))
+		kind := uint32(0)
+		if e.kind() != "" {
+			kind = dicts.Type.CodeString(e.kind())
+		}
+		b.Type = append(b.Type, kind)
 	}
 	if err := log.Append(0, &b); err != nil {
 		t.Fatal(err)
 	}
-	families := features.All(features.DefaultParams())
-	store := log.Freeze(timeline.Options{Zone: time.UTC, IDType: datasets.IDType{Kind: datasets.IDString}})
-	tables := featuretest.Tables(t, store, families, asOfs(t, time.UTC, "2023-10-29"), 1)
-	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+	return log.Freeze(timeline.Options{Zone: time.UTC, IDType: datasets.IDType{Kind: datasets.IDString}})
 }
 
 // A fill writes each of its columns, whatever was there before, and nothing it
@@ -414,11 +435,15 @@ func TestFillsDoNotAllocate(t *testing.T) {
 	}
 }
 
+var otherParams = features.Params{Windows: []int{1, 60}, SessionGap: 90 * time.Minute, CartHours: 1}
+
+func parameterHistory() []event { return hardHistory(13, 60, 4000) }
+
 // Other parameters reach both the values and their SQL.
 func TestParametersReachTheSQL(t *testing.T) {
 	python := pyoracle.Python(t)
-	es := hardHistory(13, 60, 4000)
-	families := features.All(features.Params{Windows: []int{1, 60}, SessionGap: 90 * time.Minute, CartHours: 1})
+	es := parameterHistory()
+	families := features.All(otherParams)
 	tables := featuretest.Tables(t, load(t, es, 1, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, "2023-10-29"), 1)
 	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
 }

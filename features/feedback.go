@@ -39,18 +39,18 @@ func feedback(Params) Family {
 			if gaps > 0 {
 				out[1] = float64(h.Day[tickets[len(tickets)-1]]-h.Day[tickets[0]]) / float64(gaps)
 			}
-			var sum, lowest, last datasets.Money
-			n, latest := 0, 0
+			var sum, last datasets.Money
+			lowest := datasets.MaxMoney
+			var n, latest int
 			for i, r := range h.Rating {
 				if r == datasets.NullMoney {
 					continue
 				}
-				if n == 0 || r < lowest {
-					lowest = r
-				}
-				if n == 0 || h.Time[i] != h.Time[latest] || r < last {
+				lowest = min(lowest, r)
+				if n == 0 || h.Time[i] != h.Time[latest] {
 					last = r
 				}
+				last = min(last, r)
 				n++
 				sum += r
 				latest = i

@@ -26,6 +26,13 @@ func journey(Params) Family {
 	for _, r := range datasets.Roles() {
 		roles = append(roles, "'"+r.String()+"'")
 	}
+	var places strings.Builder
+	for r := range datasets.NumRoles {
+		if r > 0 {
+			places.WriteString(", ")
+		}
+		fmt.Fprintf(&places, "%d %s", r, datasets.Role(r))
+	}
 	f := Family{
 		Name: "journey", Meaning: "How far along the way to a purchase the customer is, by which channels they came, and how varied what they do is.",
 		Reads: []datasets.Field{datasets.Channel},
@@ -34,7 +41,9 @@ func journey(Params) Family {
   min(day) OVER (PARTITION BY customer_id) AS first_day,
   min(event_time) FILTER (WHERE channel IS NOT NULL) OVER (PARTITION BY customer_id) AS first_touch,
   max(event_time) FILTER (WHERE channel IS NOT NULL) OVER (PARTITION BY customer_id) AS last_touch,
-  lag(role) OVER (PARTITION BY customer_id ORDER BY event_time, place) AS previous_role
+  lag(role) OVER (PARTITION BY customer_id ORDER BY event_time, place) AS previous_role,
+  lag(stage) OVER (PARTITION BY customer_id, stage > 0 ORDER BY event_time, place) AS previous_stage,
+  row_number() OVER (PARTITION BY customer_id ORDER BY event_time DESC, place DESC) AS steps_back
  FROM (SELECT *, CASE role%s ELSE 0 END AS stage, list_position([%s], role) AS place FROM history))`, stages.String(), strings.Join(roles, ", ")),
 		Columns: []Column{
 			{"funnel_stage_30d", "stage", "[0, 4]", "never", "Furthest stage of the last 30 days: 0 none, 1 view, 2 cart, 3 checkout, 4 purchase.", "coalesce(max(stage) FILTER (WHERE day > $today - 30), 0)"},
@@ -50,14 +59,29 @@ func journey(Params) Family {
 			{"roles_lifetime", "roles", "[1, 21]", "never", "Distinct kinds of behaviour ever.", "count(DISTINCT role)"},
 			{"role_entropy", "bits", "[0, 4.4]", "never", "Shannon entropy of the kinds of behaviour: 0 is always the same.", "entropy(role)"},
 			{"role_change_share", "share", "[0, 1]", "fewer than two events", "Share of events that are of another kind than the one before.", "count(*) FILTER (WHERE role <> previous_role) / nullif(count(*) - 1, 0)"},
+			{"first_channel", "channel", "[1, 7]", "no event with a channel", "Channel of the first event that has one: " + channelKindWords + ".", channelKindSQL("(min(channel) FILTER (WHERE event_time = first_touch))")},
+			{"last_channel", "channel", "[1, 7]", "no event with a channel", "Channel of the last event that has one: " + channelKindWords + ".", channelKindSQL("(min(channel) FILTER (WHERE event_time = last_touch))")},
+			{"last_step", "role", "[0, 20]", "never", "Kind of the last event, by its place in the list of roles: " + places.String() + ".", "max(place - 1) FILTER (WHERE steps_back = 1)"},
+			{"last_step_but_one", "role", "[0, 20]", "fewer than two events", "Kind of the event before the last, numbered like last_step.", "max(place - 1) FILTER (WHERE steps_back = 2)"},
+			{"last_step_but_two", "role", "[0, 20]", "fewer than three events", "Kind of the event before these two, numbered like last_step.", "max(place - 1) FILTER (WHERE steps_back = 3)"},
+			{"funnel_advances_90d", "steps", "[0, ∞)", "never", "Steps of the last 90 days to a further stage than the step before, of the steps view, cart, checkout and purchase.", "count(*) FILTER (WHERE stage > previous_stage AND day > $today - 90)"},
+			{"funnel_retreats_90d", "steps", "[0, ∞)", "never", "Steps of the last 90 days to an earlier stage than the step before.", "count(*) FILTER (WHERE stage < previous_stage AND day > $today - 90)"},
+			{"funnel_advance_share", "share", "[0, 1]", "no change of stage", "Share of all changes of stage that went further.", "count(*) FILTER (WHERE stage > previous_stage) / nullif(count(*) FILTER (WHERE stage <> previous_stage), 0)"},
 		},
 	}
 	var stageOf [datasets.NumRoles]int32
 	for i, r := range funnel {
 		stageOf[r] = int32(i + 1)
 	}
-	f.New = func(Values) Fill {
+	f.New = func(values Values) Fill {
 		var channels tally
+		place := channelPlaces(values)
+		kind := func(channel uint32) float64 {
+			if place[channel] < 0 {
+				return float64(len(messageChannels) + 1)
+			}
+			return float64(place[channel] + 1)
+		}
 		return func(h *timeline.History, out []float64) {
 			nulls(out)
 			n := h.Len()
@@ -95,6 +119,7 @@ func journey(Params) Family {
 				if first == last {
 					out[7] = 1
 				}
+				out[12], out[13] = kind(first), kind(last)
 			}
 			var seen30 uint32
 			for _, r := range h.Role[start30:] {
@@ -117,6 +142,35 @@ func journey(Params) Family {
 			}
 			out[9], out[10] = float64(kinds), max(entropy, 0)
 			out[11] = share(changes, n-1)
+			var before int32 // stage of the funnel's step before
+			var advances, retreats, advances90, retreats90 int
+			start90 := since(h, 90)
+			for i, r := range h.Role {
+				stage := stageOf[r]
+				if stage == 0 {
+					continue
+				}
+				recent := i >= start90
+				switch {
+				case before == 0:
+				case stage > before:
+					advances++
+					if recent {
+						advances90++
+					}
+				case stage < before:
+					retreats++
+					if recent {
+						retreats90++
+					}
+				}
+				before = stage
+			}
+			out[17], out[18] = float64(advances90), float64(retreats90)
+			out[19] = share(advances, advances+retreats)
+			for k := range min(n, 3) {
+				out[14+k] = float64(h.Role[n-1-k])
+			}
 		}
 	}
 	return f
@@ -133,9 +187,10 @@ func touches(h *timeline.History) (first, last uint32) {
 		if first != 0 && h.Time[i] != firstTime {
 			break
 		}
-		if first == 0 || c < first {
+		if first == 0 {
 			first = c
 		}
+		first = min(first, c)
 		firstTime = h.Time[i]
 	}
 	for i := len(h.Channel) - 1; i >= 0; i-- {
@@ -146,9 +201,10 @@ func touches(h *timeline.History) (first, last uint32) {
 		if last != 0 && h.Time[i] != lastTime {
 			break
 		}
-		if last == 0 || c < last {
+		if last == 0 {
 			last = c
 		}
+		last = min(last, c)
 		lastTime = h.Time[i]
 	}
 	return first, last

@@ -1,6 +1,8 @@
 package features
 
 import (
+	"math"
+
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
 )
@@ -32,6 +34,9 @@ func loyalty(Params) Family {
 			{"subscription_days", "days", "[0, ∞)", "not subscribed", "Days from the first subscribe or renew after the last cancel to the as-of date.", "$today - min(day) FILTER (WHERE " + begun + ")"},
 			{"subscription_renewals", "events", "[0, ∞)", "not subscribed", "Renewals of the running subscription.", "CASE WHEN count(*) FILTER (WHERE " + begun + ") > 0 THEN count(*) FILTER (WHERE " + begun + " AND role = 'renew') END"},
 			{"resubscriptions_lifetime", "events", "[0, ∞)", "never", "Times the customer subscribed after having cancelled.", "count(*) FILTER (WHERE role = 'subscribe' AND event_time > first_cancel)"},
+			{"subscription_cancelled", "flag", "[0, 1]", "never", "1 when the last word was cancel, 0 when it was subscribe or renew or there was none.",
+				"CAST(count(*) FILTER (WHERE role = 'cancel') > 0 AND count(*) FILTER (WHERE " + begun + ") = 0 AS INTEGER)"},
+			{"advocacy_events_90d", "events", "[0, ∞)", "never", "Referrals, reviews and social engagement in the last 90 days.", "count(*) FILTER (WHERE role IN ('referral', 'review', 'social_engage') AND day > $today - 90)"},
 		},
 	}
 	f.New = func(Values) Fill {
@@ -53,22 +58,16 @@ func loyalty(Params) Family {
 			}
 			out[0], out[1] = float64(months), float64(months)/float64(now-first+1)
 			if purchases := h.Positions(datasets.Purchase); len(purchases) > 0 {
-				days, months := 0, 0
+				months, last := 0, int32(math.MinInt32)
 				first := calendar.at(h.Day[purchases[0]])
-				lastDay, lastMonth := h.Day[purchases[0]]-1, first-1
 				for _, i := range purchases {
-					if h.Day[i] == lastDay {
-						continue
-					}
-					lastDay = h.Day[i]
-					days++
-					if m := calendar.at(lastDay); m != lastMonth {
+					if m := calendar.at(h.Day[i]); m != last {
 						months++
-						lastMonth = m
+						last = m
 					}
 				}
 				out[2], out[3] = float64(months), float64(months)/float64(now-first+1)
-				out[4] = 1 - 1/float64(days)
+				out[4] = 1 - 1/float64(daysOf(h, purchases))
 			} else {
 				out[2] = 0
 			}
@@ -96,7 +95,17 @@ func loyalty(Params) Family {
 					}
 				}
 			}
-			out[6] = 0
+			out[6], out[10] = 0, 0
+			if len(cancels) > 0 && int(begun) == h.Len() {
+				out[10] = 1
+			}
+			advocated := 0
+			for _, r := range h.Role[since(h, recentDays):] {
+				if r == datasets.Referral || r == datasets.Review || r == datasets.SocialEngage {
+					advocated++
+				}
+			}
+			out[11] = float64(advocated)
 			if int(begun) < h.Len() {
 				out[6] = 1
 				out[7] = float64(h.AsOf.Today - h.Day[begun])

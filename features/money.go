@@ -135,9 +135,7 @@ func money(p Params) Family {
 				out[len(out)-1] = largest.Float() / total.Float()
 			}
 			rest[3] = firstDay.Float()
-			if days > 1 {
-				rest[4] = (total - firstDay).Float() / (days - 1)
-			}
+			rest[4] = share((total - firstDay).Float(), days-1)
 		}
 	}
 	return f

@@ -133,7 +133,7 @@ func dayNumber(year, month, day int) int32 {
 }
 
 func monthLength(year, month int) int {
-	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	return int(dayNumber(year, month+1, 1) - dayNumber(year, month, 1))
 }
 
 // A calendar is a day of every year that a rule finds.
@@ -223,16 +223,6 @@ func (o Occasion) seasons() []season {
 				add(c.day(year), c.day(year))
 			}
 		}
-		for _, d := range o.Dates {
-			if d.From.Year != 0 {
-				continue
-			}
-			last := d.To.in(year)
-			if last < d.From.in(year) {
-				last = d.To.in(year + 1)
-			}
-			add(d.From.in(year), last)
-		}
 		for month := 1; month <= 12; month++ {
 			for _, n := range o.MonthDays {
 				day := dayNumber(year, month, min(n, monthLength(year, month)))
@@ -242,7 +232,15 @@ func (o Occasion) seasons() []season {
 	}
 	for _, d := range o.Dates {
 		if d.From.Year != 0 {
-			add(d.From.in(0), d.To.in(0))
+			add(d.From.in(d.From.Year), d.To.in(d.To.Year))
+			continue
+		}
+		for year := firstOccasionYear; year <= lastOccasionYear; year++ {
+			last := d.To.in(year)
+			if last < d.From.in(year) {
+				last = d.To.in(year + 1)
+			}
+			add(d.From.in(year), last)
 		}
 	}
 	slices.SortFunc(all, func(a, b season) int { return int(a.first - b.first) })
@@ -395,8 +393,7 @@ func occasions(p Params) Family {
 				}
 				var total, within, last datasets.Money
 				days, daysWithin := 0, 0
-				at, _ := slices.BinarySearchFunc(seasons, h.Day[purchases[0]]+1, beginsBefore)
-				at = max(at-1, 0) // the season that holds the first purchase, or one near it
+				at, _ := slices.BinarySearchFunc(seasons, h.Day[purchases[0]], endsBefore) // no season before holds a purchase
 				for j, i := range purchases {
 					day := h.Day[i]
 					for at < len(seasons) && seasons[at].last < day {
@@ -431,6 +428,7 @@ func occasions(p Params) Family {
 }
 
 func beginsBefore(s season, day int32) int { return int(s.first - day) }
+func endsBefore(s season, day int32) int   { return int(s.last - day) }
 
 // valueAt is the value of an optional money column, 0 where it is absent.
 func valueAt(column []datasets.Money, i int32) datasets.Money {

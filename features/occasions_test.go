@@ -107,11 +107,21 @@ func ids(t *testing.T, table *features.Table) (ns []int) {
 // for Easter and for the weekdays of a month are others.
 func TestOccasionsEqualTheirSQL(t *testing.T) {
 	python := pyoracle.Python(t)
+	families, es := onlyOccasions(t, everyOccasion(t)), everyDay()
+	featuretest.Declarations(t, families)
+	tables := featuretest.Tables(t, load(t, es, 2, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, occasionDates...), 2)
+	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+}
+
+var occasionDates = []string{"1970-01-01", "1970-01-31", "2000-02-29", "2024-05-22", "2099-12-31", "2101-03-01"}
+
+// everyOccasion has every calendar and form of date.
+func everyOccasion(t *testing.T) []features.Occasion {
 	var os []features.Occasion
 	for i, name := range features.Calendars() {
 		os = append(os, features.Occasion{Name: name, Calendar: name, Before: i % 4 * 9, After: i % 3})
 	}
-	os = append(os,
+	return append(os,
 		features.Occasion{Name: "leap", Dates: dates(t, "02-29")},
 		features.Occasion{Name: "turn", Dates: dates(t, "12-27..01-06", "02-29..03-02"), Before: 1},
 		features.Occasion{Name: "once", Dates: dates(t, "1999-12-31..2000-02-29", "2024-05-20", "2024-05-21..2024-05-23"), After: 2},
@@ -120,8 +130,10 @@ func TestOccasionsEqualTheirSQL(t *testing.T) {
 		features.Occasion{Name: "mixed", Calendar: "easter", Dates: dates(t, "04-10..04-20"), MonthDays: []int{1}, Before: 5},
 		features.Occasion{Name: "later", Dates: dates(t, "2098-01-05")},
 	)
-	families := onlyOccasions(t, os)
-	featuretest.Declarations(t, families)
+}
+
+// everyDay has purchases on every day of 131 years.
+func everyDay() []event {
 	r := rand.New(rand.NewPCG(1, 1))
 	var es []event
 	for year := 1970; year <= 2100; year++ { // a customer of each year buys every day of it, as no other day's sum
@@ -132,9 +144,7 @@ func TestOccasionsEqualTheirSQL(t *testing.T) {
 			}
 		}
 	}
-	es = append(es, hardHistory(5, 40, 2000)...)
-	tables := featuretest.Tables(t, load(t, es, 2, timeline.Options{Zone: time.UTC}), families, asOfs(t, time.UTC, "1970-01-01", "2000-02-29", "2024-05-22", "2099-12-31", "2101-03-01"), 2)
-	featuretest.Report(t, featuretest.Compare(t, python, eventsSQL(t, es), tables, families, time.UTC))
+	return append(es, hardHistory(5, 40, 2000)...)
 }
 
 // What an analyst would compute by hand.

@@ -70,12 +70,13 @@ func price(Params) Family {
 				day := h.Day[i]
 				for h.Time[purchases[learnt]] < h.Time[i] {
 					if c, unit := code(h.Product, purchases[learnt]), unitPrice(h, purchases[learnt]); c != 0 && !math.IsNaN(unit) {
-						if int(c) >= len(dearestOf) {
-							dearestOf = append(dearestOf, make([]float64, int(c)+1-len(dearestOf)+len(dearestOf)/2)...)
+						for int(c) >= len(dearestOf) {
+							dearestOf = append(dearestOf, unit)
 						}
-						if !priced.has(c) || unit > dearestOf[c] {
+						if !priced.has(c) {
 							dearestOf[c] = unit
 						}
+						dearestOf[c] = max(dearestOf[c], unit)
 						priced.set(c, 1)
 					}
 					learnt++
@@ -103,11 +104,8 @@ func price(Params) Family {
 					if couponDay {
 						onCoupon += amount
 					}
-					if amount < 0 {
-						off -= amount
-					} else {
-						full += amount
-					}
+					off -= min(amount, 0)
+					full += max(amount, 0)
 					highest = max(highest, amount)
 					if quantity > 0 { // null is negative
 						unit := amount.Float() / quantity.Float()
@@ -199,8 +197,8 @@ func (f *firsts) reset() { f.known.reset() }
 func (f *firsts) first(code uint32, now int64) int64 {
 	seen := len(f.known.codes)
 	f.known.set(code, 1)
-	if len(f.time) < len(f.known.bits) {
-		f.time = append(f.time, make([]int64, len(f.known.bits)-len(f.time))...)
+	for int(code) >= len(f.time) {
+		f.time = append(f.time, now)
 	}
 	if len(f.known.codes) > seen {
 		f.time[code] = now

@@ -61,12 +61,14 @@ func sessions(p Params) Family {
 		return func(h *timeline.History, out []float64) {
 			visits = visits[:0]
 			clear(given)
-			open, openCode, current := -1, uint32(0), -1 // the visit by gap, and the latest by id
+			open, openCode := -1, uint32(0)
+			var current int // the latest visit by id, that of openCode; open is the one by gap
 			for i, r := range h.Role {
 				if !isVisit[r] {
 					continue
 				}
-				t, v := h.Time[i], -1
+				t := h.Time[i]
+				var v int // the event's visit
 				if c := code(h.Session, int32(i)); c == 0 {
 					if open < 0 || t-visits[open].last > gap {
 						open = len(visits)

@@ -2,6 +2,7 @@ package features
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -25,6 +26,7 @@ func timing(Params) Family {
  FROM (SELECT *, clock // 3600 AS hour, isodow(day) AS weekday, month(day) AS month, ` + engagedSQL + ` AS engaged FROM history))`,
 	}
 	const perSubject = 9
+	const bought = " FILTER (WHERE role = 'purchase')"
 	for _, s := range []struct{ name, words, cond, where, null, counts string }{
 		{"activity", "events other than messages sent", "engaged AND ", " FILTER (WHERE engaged)", "no event other than messages sent", "engaged_events"},
 		{"purchase", "purchases", "role = 'purchase' AND ", " FILTER (WHERE role = 'purchase')", "no purchase", "role_events"},
@@ -60,6 +62,16 @@ func timing(Params) Family {
 			"coalesce(sum(amount) FILTER (WHERE role = 'purchase' AND $today - day BETWEEN 365 AND 394), 0)::DOUBLE"},
 		Column{"spend_year_ago_next_30d", "currency", "(-∞, ∞)", "never", "Spend in the 30 days that followed, a year ago: what the season to come was worth.",
 			"coalesce(sum(amount) FILTER (WHERE role = 'purchase' AND $today - day BETWEEN 335 AND 364), 0)::DOUBLE"},
+		Column{"purchase_month_concentration", "index", "[0.083, 1]", "no purchase", "Concentration of purchases over the calendar months: 1 is one month only, 1/12 evenly spread.",
+			"(sum(month_role_events)" + bought + ")::DOUBLE / nullif((count(*)" + bought + ") * (count(*)" + bought + "), 0)"},
+	)
+	for q, months := range [...]string{"January to March", "April to June", "July to September", "October to December"} {
+		f.Columns = append(f.Columns, Column{fmt.Sprintf("purchase_quarter_%d_share", q+1), "share", "[0, 1]", "no purchase", "Share of purchases from " + months + ", of any year.",
+			fmt.Sprintf("count(*) FILTER (WHERE role = 'purchase' AND month BETWEEN %d AND %d) / nullif(count(*)%s, 0)", 3*q+1, 3*q+3, bought)})
+	}
+	f.Columns = append(f.Columns,
+		Column{"purchase_days_year_ago_30d", "days", "[0, 30]", "never", "Purchase days in the 30 days that ended 365 days before the as-of date.", "count(DISTINCT day) FILTER (WHERE role = 'purchase' AND $today - day BETWEEN 365 AND 394)"},
+		Column{"purchase_days_year_ago_next_30d", "days", "[0, 30]", "never", "Purchase days in the 30 days that followed, a year ago.", "count(DISTINCT day) FILTER (WHERE role = 'purchase' AND $today - day BETWEEN 335 AND 364)"},
 	)
 	f.New = func(Values) Fill {
 		var calendar monthClock
@@ -69,6 +81,7 @@ func timing(Params) Family {
 			var weekdays, boughtWeekdays [7]int32
 			var months [12]int32
 			var spend, festive, yearAgo, yearAgoNext datasets.Money
+			var daysAgo, daysAgoNext, bought int32
 			for i, clock := range h.Clock {
 				if !engaged(h.Role[i]) {
 					continue
@@ -76,9 +89,20 @@ func timing(Params) Family {
 				hours[clock/3600]++
 				weekdays[weekday(h.Day[i])]++
 			}
+			last := int32(math.MinInt32)
 			for _, i := range h.Positions(datasets.Purchase) {
 				day := h.Day[i]
 				month := calendar.at(day) % 12
+				age, newDay := h.AsOf.Today-day, day != last
+				last = day
+				bought++
+				lastYear, lastYearNext := age >= 365 && age < 395, age >= 335 && age < 365
+				if newDay && lastYear {
+					daysAgo++
+				}
+				if newDay && lastYearNext {
+					daysAgoNext++
+				}
 				boughtHours[h.Clock[i]/3600]++
 				boughtWeekdays[weekday(day)]++
 				months[month]++
@@ -90,10 +114,10 @@ func timing(Params) Family {
 				if month >= 10 {
 					festive += amount
 				}
-				switch age := h.AsOf.Today - day; {
-				case age >= 365 && age < 395:
+				if lastYear {
 					yearAgo += amount
-				case age >= 335 && age < 365:
+				}
+				if lastYearNext {
 					yearAgoNext += amount
 				}
 			}
@@ -105,6 +129,11 @@ func timing(Params) Family {
 			}
 			rest[1] = share(festive.Float(), spend.Float())
 			rest[2], rest[3] = yearAgo.Float(), yearAgoNext.Float()
+			rest[4] = concentration(months[:], bought)
+			for q := range 4 {
+				rest[5+q] = share(months[3*q]+months[3*q+1]+months[3*q+2], bought)
+			}
+			rest[9], rest[10] = float64(daysAgo), float64(daysAgoNext)
 		}
 	}
 	return f
@@ -140,7 +169,7 @@ func mode(counts []int32) (place int, most int32) {
 	return place, most
 }
 
-// concentration is Σ (n/total)².
+// concentration is Σ (n/total)²; null for no total.
 func concentration(counts []int32, total int32) float64 {
 	var squares int64
 	for _, n := range counts {

@@ -190,7 +190,7 @@ func trend(Params) Family {
 					whole += int64(5-2*m) * int64(s/datasets.MoneyScale)
 					rest += int64(5-2*m) * int64(s%datasets.MoneyScale)
 				}
-				spendSlope := float64(whole) + float64(rest)/datasets.MoneyScale
+				spendSlope := (float64(whole)*datasets.MoneyScale + float64(rest)) / datasets.MoneyScale
 				out[8], out[9], out[10] = engagedSlope/17.5, purchaseSlope/17.5, spendSlope/35
 			}
 			out[11], out[12] = days.current(), float64(days.longest)
@@ -230,21 +230,28 @@ func (s *streak) current() float64 {
 	return float64(s.length)
 }
 
-// gapMoments sums gaps of whole days, exactly.
-type gapMoments struct{ n, sum, squares int64 }
+// gapMoments sums gaps of whole days, exactly: n·Σ gap² stays within int64
+// over all the years there are, since n gaps add up to those years' days.
+type gapMoments struct{ n, sum, squares, longest int64 }
 
 func (g *gapMoments) add(days int32) {
+	gap := int64(days)
 	g.n++
-	g.sum += int64(days)
-	g.squares += int64(days) * int64(days)
+	g.sum += gap
+	g.squares += gap * gap
+	g.longest = max(g.longest, gap)
+}
+
+// mean is null for no gap.
+func (g *gapMoments) mean() float64 { return share(g.sum, g.n) }
+
+// sd is the sample standard deviation; null for fewer than two gaps.
+func (g *gapMoments) sd() float64 {
+	return math.Sqrt(share(g.n*g.squares-g.sum*g.sum, g.n*(g.n-1)))
 }
 
 // burstiness is (σ − μ) / (σ + μ); null for fewer than two gaps.
 func (g *gapMoments) burstiness() float64 {
-	if g.n < 2 {
-		return math.NaN()
-	}
-	mean := float64(g.sum) / float64(g.n)
-	sd := math.Sqrt(max(float64(g.squares)-float64(g.sum)*mean, 0) / float64(g.n-1))
+	mean, sd := g.mean(), g.sd()
 	return (sd - mean) / (sd + mean)
 }
