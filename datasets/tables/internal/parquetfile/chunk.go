@@ -271,7 +271,14 @@ func (c *Chunk) EndPage(e *Encoder) error {
 		c.lo.set(parquet.DoubleValue(math.NaN())) // readers take no bound from NaN
 		c.hi.set(parquet.DoubleValue(math.NaN()))
 	}
-	c.index.IndexPage(int64(c.rows), int64(c.nulls), c.lo.Value, c.hi.Value)
+	lo, hi := c.lo.Value, c.hi.Value
+	if values == 0 && c.Type.Kind() == parquet.FixedLenByteArray {
+		// parquet-go divides the bounds of all pages by their width: those of a
+		// page without values must be there too, though nobody reads them.
+		lo = parquet.FixedLenByteArrayValue(make([]byte, c.Type.Length()))
+		hi = lo
+	}
+	c.index.IndexPage(int64(c.rows), int64(c.nulls), lo, hi)
 	c.offsets = append(c.offsets, format.PageLocation{
 		Offset:             offset, // the file adds where the first page is
 		CompressedPageSize: int32(c.meta.TotalCompressedSize - offset),
