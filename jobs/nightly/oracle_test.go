@@ -115,6 +115,16 @@ func TestFeaturesEqualTheirSQLOnRealHistory(t *testing.T) {
 	data := pyoracle.Data(t)
 	for _, e := range exampleJobs {
 		t.Run(e.name, func(t *testing.T) { compare(t, exampleConfig(t, e.name, data), e.dates) })
+		// And by the days of another part of the world, with clock changes between the dates.
+		t.Run(e.name+"_elsewhere", func(t *testing.T) {
+			c := exampleConfig(t, e.name, data)
+			if c.TimeZone == "America/New_York" {
+				c.TimeZone = "Europe/Berlin"
+			} else {
+				c.TimeZone = "America/New_York"
+			}
+			compare(t, c, e.dates)
+		})
 	}
 }
 
