@@ -54,7 +54,33 @@ func histories() *rapid.Generator[[]event] {
 		}
 		return e
 	})
-	return rapid.SliceOfN(one, 1, 60)
+	// Some events again with a single field changed: only that tells them apart.
+	return rapid.Custom(func(t *rapid.T) []event {
+		es := rapid.SliceOfN(one, 1, 45).Draw(t, "events")
+		for range rapid.IntRange(0, 15).Draw(t, "echoes") {
+			e := rapid.SampledFrom(es).Draw(t, "echo")
+			switch rapid.IntRange(0, 7).Draw(t, "field") {
+			case 0:
+				e.amount = datasets.Money(rapid.Int64Range(-5, 5).Draw(t, "other amount"))
+			case 1:
+				e.quantity = 2 * datasets.MoneyScale
+			case 2:
+				e.rating = 3 * datasets.MoneyScale
+			case 3:
+				e.product = maybe(4).Draw(t, "other product")
+			case 4:
+				e.category, e.variant = maybe(3).Draw(t, "other category"), 0
+			case 5:
+				e.channel = maybe(len(channels)).Draw(t, "other channel")
+			case 6:
+				e.campaign, e.session = maybe(2).Draw(t, "other campaign"), maybe(3).Draw(t, "other session")
+			case 7:
+				e.role = datasets.Role(rapid.IntRange(0, datasets.NumRoles-1).Draw(t, "other role"))
+			}
+			es = append(es, e)
+		}
+		return es
+	})
 }
 
 // rows is the feature table as of a moment: each customer's values.
