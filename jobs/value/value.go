@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/bgnbd"
 	"github.com/shoal-data/shoal/models/gammagamma"
+	"github.com/shoal-data/shoal/models/repeat"
 )
 
 // The BG/NBD and Gamma-Gamma literature counts time in weeks; parameters and
@@ -62,7 +63,7 @@ type Summary struct {
 // buyers are the customers with a purchase, as the models count them.
 type buyers struct {
 	rows      []int // in the table
-	histories bgnbd.Histories
+	histories repeat.Histories
 	spends    gammagamma.Spends
 }
 
@@ -130,7 +131,7 @@ func (f *Forecast) fit(ctx context.Context, in Input, b *buyers) error {
 	p.Workers = in.Workers
 	buying, warnings, err := bgnbd.Fit(ctx, p, b.histories)
 	f.Warnings = append(f.Warnings, warnings...)
-	if errors.Is(err, bgnbd.ErrTooFewRepeaters) {
+	if errors.Is(err, repeat.ErrTooFewRepeaters) {
 		s.Skipped = fmt.Sprintf("no customer value model: %v", err)
 		return nil
 	} else if err != nil {
@@ -193,7 +194,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) error {
 	p := bgnbd.DefaultParams()
 	p.Workers = in.Workers
 	model, _, err := bgnbd.Fit(ctx, p, b.histories)
-	if errors.Is(err, bgnbd.ErrTooFewRepeaters) {
+	if errors.Is(err, repeat.ErrTooFewRepeaters) {
 		return nil // too early a date to learn from: there is simply no holdout
 	} else if err != nil {
 		return err

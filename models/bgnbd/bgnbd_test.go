@@ -1,10 +1,8 @@
 package bgnbd
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -15,75 +13,34 @@ import (
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/mathext"
 	"gonum.org/v1/gonum/optimize"
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/modeltest"
+	"github.com/shoal-data/shoal/models/repeat"
 )
 
 // published is the fit to CDNOW that Fader, Hardie & Lee (2005) print.
-var published = Model{R: .2425945, Alpha: 4.4136019, A: .7929199, B: 2.4258881}
+var published = Model{R: .2425945, Alpha: 4.4136019, A: .7929199, B: 2.4258881, Stages: 1}
 
 // fullPrecision is the same optimum with further digits, by an independent
 // maximisation on raw dates.
-var fullPrecision = Model{R: .2425945, Alpha: 4.4136017, A: .7929220, B: 2.4259064}
+var fullPrecision = Model{R: .2425945, Alpha: 4.4136017, A: .7929220, B: 2.4259064, Stages: 1}
 
-func logLikelihood(t testing.TB, m Model, h Histories) float64 {
+func logLikelihood(t testing.TB, m Model, h repeat.Histories) float64 {
 	t.Helper()
-	s, err := group(h).sum(context.Background(), 1, m)
+	s, err := sum(context.Background(), 1, repeat.Group(h), m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s.value
 }
 
-func one(x, tx, t float64) Histories {
-	return Histories{X: []float64{x}, TX: []float64{tx}, T: []float64{t}}
+func one(x, tx, t float64) repeat.Histories {
+	return repeat.Histories{X: []float64{x}, TX: []float64{tx}, T: []float64{t}}
 }
 
-// simulate draws n customers from the model itself, observed until 39 + a cohort
-// offset; integer days, so that the calendar's ties occur.
-func simulate(m Model, n int, seed uint64) Histories {
-	rng := rand.New(rand.NewPCG(seed, 1))
-	gamma := func(shape float64) float64 { // Marsaglia & Tsang 2000
-		boost := 1.0
-		if shape < 1 {
-			boost = math.Pow(rng.Float64(), 1/shape)
-			shape++
-		}
-		d := shape - 1.0/3
-		for {
-			z := rng.NormFloat64()
-			v := 1 + z/math.Sqrt(9*d)
-			if v > 0 {
-				v = v * v * v
-				if math.Log(rng.Float64()) < z*z/2+d-d*v+d*math.Log(v) {
-					return d * v * boost
-				}
-			}
-		}
-	}
-	var h Histories
-	for range n {
-		lambda := gamma(m.R) / m.Alpha
-		g1, g2 := gamma(m.A), gamma(m.B)
-		p := g1 / (g1 + g2)
-		T := 27 + float64(rng.IntN(85))/7
-		var x, tx, now float64
-		for {
-			now += rng.ExpFloat64() / lambda
-			if now > T {
-				break
-			}
-			if day := math.Ceil(now*7) / 7; day > tx && day <= T {
-				x, tx = x+1, day
-			}
-			if rng.Float64() < p {
-				break
-			}
-		}
-		h.X, h.TX, h.T = append(h.X, x), append(h.TX, tx), append(h.T, T)
-	}
-	return h
-}
-
-func fit(t testing.TB, p Params, h Histories) *Model {
+func fit(t testing.TB, p Params, h repeat.Histories) *Model {
 	t.Helper()
 	m, warnings, err := Fit(context.Background(), p, h)
 	if err != nil {
@@ -99,13 +56,23 @@ func TestLikelihoodAtGivenParameters(t *testing.T) {
 	// Extreme counts, where Γ and powers overflow: log-likelihoods computed in
 	// extended precision for r=.25, α=4, a=.8, b=2.5, the parameters of
 	// pymc-marketing's tests/clv/models/test_modified_beta_geo.py.
-	m := Model{R: .25, Alpha: 4, A: .8, B: 2.5}
+	m := Model{R: .25, Alpha: 4, A: .8, B: 2.5, Stages: 1}
 	for _, c := range []struct{ x, tx, t, want, tol float64 }{
 		{0, 0, 40, -.599474, 5e-7},
 		{200, 38, 40, 100.795693, 5e-7},
 	} {
 		if got := logLikelihood(t, m, one(c.x, c.tx, c.t)); math.Abs(got-c.want) > c.tol {
 			t.Errorf("ln L(%v, %v, %v) = %.7f, want %.6f", c.x, c.tx, c.t, got, c.want)
+		}
+	}
+	modified := m
+	modified.Modified = true
+	for _, c := range []struct{ x, tx, t, want, tol float64 }{
+		{0, 0, 40, -.41792826, 5e-9}, // both printed there
+		{200, 38, 40, 100.7869, 5e-5},
+	} {
+		if got := logLikelihood(t, modified, one(c.x, c.tx, c.t)); math.Abs(got-c.want) > c.tol {
+			t.Errorf("MBG/NBD: ln L(%v, %v, %v) = %.8f, want %.8f", c.x, c.tx, c.t, got, c.want)
 		}
 	}
 	// Eq. (3) multiplied out in ordinary arithmetic, where that does not overflow.
@@ -121,31 +88,136 @@ func TestLikelihoodAtGivenParameters(t *testing.T) {
 	}
 }
 
+// variants are the models that Params can ask for.
+func variants(edit func(p *Params)) (all []Params) {
+	for _, modified := range []bool{false, true} {
+		for _, stages := range []int{1, 2, 5} {
+			p := DefaultParams()
+			p.Modified, p.Stages = modified, stages
+			edit(&p)
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 func TestDerivativesAgainstFiniteDifferences(t *testing.T) {
 	h := simulate(published, 400, 3)
-	h.X, h.TX, h.T = append(h.X, 150, 40), append(h.TX, 30, 2), append(h.T, 39, 39)
-	g := group(h)
-	p := DefaultParams()
-	p.Penalty = .3 // large enough for its derivative to show
-	f := g.objective(context.Background(), p)
-	grad, hess := make([]float64, 4), mat.NewSymDense(4, nil)
-	other := mat.NewSymDense(4, nil)
-	for _, phi := range [][]float64{{-1.4, -2, -.2, .9}, {.7, .3, 1.5, -.8}, {-3, 1, 2, 3}, {2, -3, -2, -2}} {
-		f(phi, grad, hess)
-		for i := range phi {
-			const d = 1e-5
-			up, down := slices.Clone(phi), slices.Clone(phi)
-			up[i] += d
-			down[i] -= d
-			gUp, gDown := make([]float64, 4), make([]float64, 4)
-			fUp, fDown := f(up, gUp, other), f(down, gDown, other)
-			if want := (fUp - fDown) / (2 * d); math.Abs(grad[i]-want) > 1e-6*(1+math.Abs(want)) {
-				t.Errorf("at %v: ∂f/∂φ%d = %.9g, finite difference %.9g", phi, i, grad[i], want)
-			}
-			for j := range phi {
-				if want := (gUp[j] - gDown[j]) / (2 * d); math.Abs(hess.At(i, j)-want) > 1e-6*(1+math.Abs(want)) {
-					t.Errorf("at %v: ∂²f/∂φ%d∂φ%d = %.9g, finite difference %.9g", phi, i, j, hess.At(i, j), want)
+	h.X, h.TX, h.T = append(h.X, 150, 40, 9), append(h.TX, 30, 2, 39), append(h.T, 39, 39, 39)
+	g := repeat.Group(h)
+	for _, p := range variants(func(p *Params) { p.Penalty = .3 }) { // large enough for its derivative to show
+		f := p.objective(context.Background())(g)
+		grad, hess := make([]float64, 4), mat.NewSymDense(4, nil)
+		other := mat.NewSymDense(4, nil)
+		for _, phi := range [][]float64{{-1.4, -2, -.2, .9}, {.7, .3, 1.5, -.8}, {-3, 1, 2, 3}, {2, -3, -2, -2}} {
+			f(phi, grad, hess)
+			for i := range phi {
+				const d = 1e-5
+				up, down := slices.Clone(phi), slices.Clone(phi)
+				up[i] += d
+				down[i] -= d
+				gUp, gDown := make([]float64, 4), make([]float64, 4)
+				fUp, fDown := f(up, gUp, other), f(down, gDown, other)
+				if want := (fUp - fDown) / (2 * d); math.Abs(grad[i]-want) > 1e-6*(1+math.Abs(want)) {
+					t.Errorf("%s at %v: ∂f/∂φ%d = %.9g, finite difference %.9g", name(p.Modified, p.Stages), phi, i, grad[i], want)
 				}
+				for j := range phi {
+					if want := (gUp[j] - gDown[j]) / (2 * d); math.Abs(hess.At(i, j)-want) > 1e-6*(1+math.Abs(want)) {
+						t.Errorf("%s at %v: ∂²f/∂φ%d∂φ%d = %.9g, finite difference %.9g", name(p.Modified, p.Stages), phi, i, j, hess.At(i, j), want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// live is one customer of the process itself: repeat purchases until dropout.
+func live(m Model, rng *rand.Rand, until float64) (times []float64) {
+	lambda := modeltest.Gamma(rng, m.R) / m.Alpha
+	g1, g2 := modeltest.Gamma(rng, m.A), modeltest.Gamma(rng, m.B)
+	p := g1 / (g1 + g2)
+	if m.Modified && rng.Float64() < p {
+		return nil
+	}
+	for now := 0.0; ; {
+		for range m.Stages {
+			now += rng.ExpFloat64() / lambda
+		}
+		if now > until {
+			return times
+		}
+		times = append(times, now)
+		if rng.Float64() < p {
+			return times
+		}
+	}
+}
+
+func suite(m Model) modeltest.Repeat {
+	return modeltest.Repeat{
+		Package: "bgnbd", Truth: &m, PerPurchase: float64(m.Stages),
+		Live: func(rng *rand.Rand, until float64) []float64 { return live(m, rng, until) },
+		Fit: func(ctx context.Context, p repeat.Params, h repeat.Histories) (repeat.Model, []models.Warning, error) {
+			return Fit(ctx, Params{Params: p, Modified: m.Modified, Stages: m.Stages}, h)
+		},
+		LogLikelihood: func(m repeat.Model) float64 { return m.(*Model).LogLikelihood },
+		Load: func(data []byte) (repeat.Model, error) {
+			m := new(Model)
+			return m, json.Unmarshal(data, m)
+		},
+	}
+}
+
+func simulate(m Model, n int, seed uint64) repeat.Histories { return suite(m).History(n, seed) }
+
+func TestConformance(t *testing.T) {
+	for _, m := range []Model{
+		{R: 1.2, Alpha: 8, A: 1.5, B: 4, Stages: 1},
+		{R: 1.2, Alpha: 8, A: 1.5, B: 4, Modified: true, Stages: 1},
+		{R: 1.5, Alpha: 5, A: 1.5, B: 5, Stages: 3},
+		{R: 1.5, Alpha: 5, A: 1.5, B: 5, Modified: true, Stages: 2},
+	} {
+		t.Run(strings.ReplaceAll(m.Name(), "/", "_"), func(t *testing.T) { modeltest.CheckRepeat(t, suite(m)) })
+	}
+}
+
+// With several stages, the likelihood less Σ[(k−1) Σ ln gap − x ln Γ(k)] is the
+// density of the gaps themselves, integrated numerically over λ and p.
+func TestStagesAgainstQuadrature(t *testing.T) {
+	for _, m := range []Model{
+		{R: .8, Alpha: 3, A: .9, B: 2.2, Stages: 2}, {R: 1.4, Alpha: 5, A: 1.5, B: 3, Modified: true, Stages: 3},
+		{R: .8, Alpha: 3, A: .9, B: 2.2, Modified: true, Stages: 1},
+	} {
+		for _, c := range [][3]float64{{0, 0, 6}, {1, 2, 6}, {4, 9, 9.5}, {3, 2, 20}} {
+			x, tx, T := c[0], c[1], c[2]
+			k := float64(m.Stages)
+			const step = .01
+			var mean, meanAlive float64
+			for y := -40.0; y < 10; y += step { // y = ln λ
+				lambda := math.Exp(y)
+				weight := distuv.Gamma{Alpha: m.R, Beta: m.Alpha}.Prob(lambda) * lambda * step
+				survives := 0.0 // the gap under way has not ended
+				term := math.Exp(-lambda * (T - tx))
+				for j := range m.Stages {
+					survives += term
+					term *= lambda * (T - tx) / float64(j+1)
+				}
+				gaps := math.Pow(lambda, k*x) * math.Exp(-lambda*tx)
+				// E[(1−p)^c] and E[p(1−p)^(c−1)] for p ~ Beta(a, b).
+				beta := func(p, q float64) float64 { return math.Gamma(p) * math.Gamma(q) / math.Gamma(p+q) }
+				chances := m.chances(x)
+				alive := gaps * survives * beta(m.A, m.B+chances) / beta(m.A, m.B)
+				mean += alive * weight
+				meanAlive += alive * weight
+				if chances > 0 {
+					mean += gaps * beta(m.A+1, m.B+chances-1) / beta(m.A, m.B) * weight
+				}
+			}
+			if got, want := logLikelihood(t, m, one(x, tx, T)), math.Log(mean); math.Abs(got-want) > 1e-9 {
+				t.Errorf("%s: ln L(%v) = %v, by quadrature %v", m.Name(), c, got, want)
+			}
+			if got, want := m.alive(x, tx, T), meanAlive/mean; math.Abs(got-want) > 1e-9 {
+				t.Errorf("%s: P(alive | %v) = %v, by quadrature %v", m.Name(), c, got, want)
 			}
 		}
 	}
@@ -163,7 +235,7 @@ func TestPublishedForecasts(t *testing.T) {
 		}
 	}
 	// P(X(39)=0) is printed as .5737864 for r, α rounded to three decimals.
-	rounded := Model{R: .243, Alpha: 4.414, A: .793, B: 2.426}
+	rounded := Model{R: .243, Alpha: 4.414, A: .793, B: 2.426, Stages: 1}
 	f, err := rounded.Predict(nil, one(0, 0, 0), 39)
 	if err != nil || math.Abs(1-f[0].Buys-.5737864) > 6e-8 {
 		t.Errorf("P(X(39)=0) = %.9f, %v; want .5737864", 1-f[0].Buys, err)
@@ -171,14 +243,24 @@ func TestPublishedForecasts(t *testing.T) {
 	// Expected purchases and P(alive) at the full-precision fit over 39 weeks,
 	// from eq. (10) evaluated with numpy and scipy; the first is printed as 1.226
 	// in Fader, Hardie & Lee (2005) §4.
-	h := Histories{X: []float64{2, 26, 0}, TX: []float64{30.43, 30.86, 0}, T: []float64{38.86, 31, 39}}
+	h := repeat.Histories{X: []float64{2, 26, 0}, TX: []float64{30.43, 30.86, 0}, T: []float64{38.86, 31, 39}}
 	f, err = fullPrecision.Predict(nil, h, 39)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []Forecast{{Expected: 1.225907, Alive: .726609}, {Expected: 20.750276, Alive: .968919}, {Expected: .194216, Alive: 1}} {
+	for i, want := range []repeat.Forecast{{Expected: 1.225907, Alive: .726609}, {Expected: 20.750276, Alive: .968919}, {Expected: .194216, Alive: 1}} {
 		if math.Abs(f[i].Expected-want.Expected) > 6e-7 || math.Abs(f[i].Alive-want.Alive) > 6e-7 {
 			t.Errorf("customer %d: %+v, want expected %v, alive %v", i, f[i], want.Expected, want.Alive)
+		}
+	}
+	// The same of the MBG/NBD at its own full-precision fit.
+	modified := Model{R: .5248431, Alpha: 6.1830848, A: .8913595, B: 1.6140029, Modified: true, Stages: 1}
+	if f, err = modified.Predict(nil, h, 39); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []repeat.Forecast{{Expected: 1.262669, Alive: .706126}, {Expected: 19.447979, Alive: .965553}, {Expected: .153381, Alive: .389328}} {
+		if math.Abs(f[i].Expected-want.Expected) > 6e-7 || math.Abs(f[i].Alive-want.Alive) > 6e-7 {
+			t.Errorf("MBG/NBD, customer %d: %+v, want expected %v, alive %v", i, f[i], want.Expected, want.Alive)
 		}
 	}
 }
@@ -194,7 +276,7 @@ func TestExpectedAgainstEquation10(t *testing.T) {
 		w := c.z / (1 + c.z)
 		f := mathext.Hypergeo(c.s, c.b, c.a+c.b-1, w)
 		want := (c.a + c.b - 1) / (c.a - 1) * (1 - math.Pow(1-w, c.s)*f)
-		if got := expected(c.s, c.a, c.b, c.z); math.Abs(got-want) > 1e-10*want {
+		if got := expected(c.s, c.a, c.b, c.z, 0, 1); math.Abs(got-want) > 1e-10*want {
 			t.Errorf("expected(%v) = %.14g, eq. (10) gives %.14g", c, got, want)
 		}
 		if got := expectedIntegral(c.s, c.a, c.b, c.z); math.Abs(got-want) > 1e-10*want {
@@ -209,23 +291,23 @@ func TestExpectedLimits(t *testing.T) {
 	for _, c := range []struct{ s, a, b, z float64 }{
 		{2, 1, 3, .9}, {2, 1 + 1e-12, 3, .9}, {3000, .8, 3000, 1}, {1000, 5, 2, 3}, {.3, .001, .01, 40}, {50, 400, 3, 2}, {.25, .8, 2.5, 300},
 	} {
-		got, want := expected(c.s, c.a, c.b, c.z), expectedIntegral(c.s, c.a, c.b, c.z)
+		got, want := expected(c.s, c.a, c.b, c.z, 0, 1), expectedIntegral(c.s, c.a, c.b, c.z)
 		if !(math.Abs(got-want) <= 1e-9*want) || got <= 0 {
 			t.Errorf("expected(%v) = %.14g by the series, %.14g by quadrature", c, got, want)
 		}
 	}
 	// No dropout (a → 0): the NBD's mean sz. Certain dropout (a → ∞): one more
 	// purchase at most, so P(N ≥ 1).
-	if got := expected(2.5, 1e-12, 3, 2); math.Abs(got-5) > 1e-9 {
+	if got := expected(2.5, 1e-12, 3, 2, 0, 1); math.Abs(got-5) > 1e-9 {
 		t.Errorf("without dropout: %v, want 5", got)
 	}
-	if got, want := expected(2.5, 1e13, 3, 2), 1-math.Pow(3, -2.5); math.Abs(got-want) > 1e-9 {
+	if got, want := expected(2.5, 1e13, 3, 2, 0, 1), 1-math.Pow(3, -2.5); math.Abs(got-want) > 1e-9 {
 		t.Errorf("with certain dropout: %v, want %v", got, want)
 	}
 	// Horizons so long that the series would take 10⁷ terms: still increasing and finite.
 	last := 0.0
 	for _, z := range []float64{1, 1e2, 1e3, 1e4, 1e6, 1e9} {
-		got := expected(.25, .8, 2.5, z)
+		got := expected(.25, .8, 2.5, z, 0, 1)
 		if !(got > last) || math.IsInf(got, 0) {
 			t.Errorf("expected over z = %g is %v after %v", z, got, last)
 		}
@@ -234,7 +316,7 @@ func TestExpectedLimits(t *testing.T) {
 	// The switch between the two is not a step: both sides of it grow by the
 	// same ratio as z does by a thousandth.
 	for z := 395.0; z < 405; z++ {
-		lo, hi := expected(.25, .8, 2.5, z), expected(.25, .8, 2.5, z*1.001)
+		lo, hi := expected(.25, .8, 2.5, z, 0, 1), expected(.25, .8, 2.5, z*1.001, 0, 1)
 		if g := (hi/lo - 1) / .001; !(g > .1 && g < .4) {
 			t.Errorf("elasticity %v at z = %v", g, z)
 		}
@@ -244,7 +326,7 @@ func TestExpectedLimits(t *testing.T) {
 func TestForecastExtremes(t *testing.T) {
 	// lifetimes' regression test: 1000 purchases and then silence overflow a naive
 	// P(alive); it must be exactly 0 and nothing NaN.
-	m := Model{R: .25, Alpha: 4, A: .8, B: 2.5}
+	m := Model{R: .25, Alpha: 4, A: .8, B: 2.5, Stages: 1}
 	for _, c := range []struct{ x, tx, t float64 }{{1000, 10, 100}, {0, 0, 1e-9}, {0, 0, 0}, {1, 1e-9, 1e9}, {100000, 99, 100}} {
 		f, err := m.Predict(nil, one(c.x, c.tx, c.t), 52)
 		if err != nil {
@@ -269,76 +351,14 @@ func TestForecastExtremes(t *testing.T) {
 	}
 }
 
-func TestForecastsMatchSimulation(t *testing.T) {
-	// Forecast three weeks ahead of a simulated base and count what its own
-	// process does: the bound is four standard errors.
-	const n = 40000
-	truth := Model{R: .5, Alpha: 6, A: 1, B: 2}
-	rng := rand.New(rand.NewPCG(11, 2))
-	var expectedSum, actual, variance, buys, bought float64
-	for range n {
-		z := rng.NormFloat64()
-		lambda := z * z / 2 / truth.Alpha // Gamma(½, rate α)
-		u1, u2 := rng.ExpFloat64(), rng.ExpFloat64()+rng.ExpFloat64()
-		p := u1 / (u1 + u2) // Beta(1, 2)
-		const T, horizon = 20.0, 3.0
-		var x, tx, now, after float64
-		for {
-			now += rng.ExpFloat64() / lambda
-			if now > T+horizon {
-				break
-			}
-			if now > T {
-				after++
-			} else {
-				x, tx = x+1, now
-			}
-			if rng.Float64() < p {
-				break
-			}
-		}
-		f := truth.forecast(x, tx, T, horizon)
-		expectedSum += f.Expected
-		actual += after
-		variance += (after - f.Expected) * (after - f.Expected)
-		buys += f.Buys
-		if after > 0 {
-			bought++
-		}
-	}
-	if d := math.Abs(actual - expectedSum); d > 4*math.Sqrt(variance) {
-		t.Errorf("forecast %.1f purchases, %v happened, standard error %.1f", expectedSum, actual, math.Sqrt(variance))
-	}
-	if d := math.Abs(bought - buys); d > 4*math.Sqrt(buys) {
-		t.Errorf("forecast %.1f buyers, %v bought", buys, bought)
-	}
-}
-
-func TestFitRecoversSimulation(t *testing.T) {
-	truth := Model{R: 1.2, Alpha: 8, A: 1.5, B: 4}
-	h := simulate(truth, 30000, 5)
-	m := fit(t, DefaultParams(), h)
-	// Days merge purchases and delay them by half a day, so the truth is not the
-	// optimum to the last digit; it must still be close, and never beat the fit.
-	if ll := logLikelihood(t, truth, h); ll > m.LogLikelihood {
-		t.Errorf("the truth has log-likelihood %v, above the fit's %v", ll, m.LogLikelihood)
-	}
-	if got, want := m.R/m.Alpha, truth.R/truth.Alpha; math.Abs(got-want) > .05*want {
-		t.Errorf("mean rate %v, want %v", got, want)
-	}
-	if got, want := m.A/(m.A+m.B), truth.A/(truth.A+truth.B); math.Abs(got-want) > .1*want {
-		t.Errorf("mean dropout probability %v, want %v", got, want)
-	}
-}
-
 // TestNoOtherOptimumIsHigher sends gonum's BFGS from scattered starts over the
 // same likelihood.
 func TestNoOtherOptimumIsHigher(t *testing.T) {
 	h := simulate(published, 1500, 8)
 	p := DefaultParams()
 	m := fit(t, p, h)
-	g := group(h)
-	f := g.objective(context.Background(), p)
+	g := repeat.Group(h)
+	f := p.objective(context.Background())(g)
 	scratch := mat.NewSymDense(4, nil)
 	grad := make([]float64, 4)
 	best := math.Inf(1)
@@ -354,201 +374,16 @@ func TestNoOtherOptimumIsHigher(t *testing.T) {
 		}
 		best = min(best, res.F)
 	}
-	phi := []float64{math.Log(m.R), math.Log(m.Alpha / g.scale), math.Log(m.A), math.Log(m.B)}
+	phi := []float64{math.Log(m.R), math.Log(m.Alpha / g.Scale), math.Log(m.A), math.Log(m.B)}
 	got := f(phi, grad, scratch)
 	if math.Abs(got-best) > 1e-7 {
 		t.Errorf("objective %.9f, BFGS from twelve starts finds %.9f", got, best)
 	}
 }
 
-func TestSameBytes(t *testing.T) {
-	h := simulate(published, 40000, 21) // more than four chunks, more than a sample
-	want, err := json.Marshal(fit(t, DefaultParams(), h))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, workers := range []int{1, 2, 5} {
-		p := DefaultParams()
-		p.Workers = workers
-		if got, _ := json.Marshal(fit(t, p, h)); !bytes.Equal(got, want) {
-			t.Errorf("workers=%d: %s, want %s", workers, got, want)
-		}
-	}
-	// Shuffled rows with unequal weights.
-	rng := rand.New(rand.NewPCG(1, 1))
-	h.W = make([]float64, h.Len())
-	for i := range h.W {
-		h.W[i] = .1 + rng.Float64()
-	}
-	want, _ = json.Marshal(fit(t, DefaultParams(), h))
-	rng.Shuffle(h.Len(), func(i, j int) {
-		for _, c := range [][]float64{h.X, h.TX, h.T, h.W} {
-			c[i], c[j] = c[j], c[i]
-		}
-	})
-	if got, _ := json.Marshal(fit(t, DefaultParams(), h)); !bytes.Equal(got, want) {
-		t.Errorf("shuffled rows: %s, want %s", got, want)
-	}
-}
-
-func TestWeightsAreRepeats(t *testing.T) {
-	h := simulate(published, 1000, 13)
-	rng := rand.New(rand.NewPCG(2, 2))
-	var repeated Histories
-	h.W = make([]float64, h.Len())
-	for i := range h.W {
-		w := rng.IntN(4) // zero removes the row
-		h.W[i] = float64(w)
-		for range w {
-			repeated.X = append(repeated.X, h.X[i])
-			repeated.TX = append(repeated.TX, h.TX[i])
-			repeated.T = append(repeated.T, h.T[i])
-		}
-	}
-	got, _ := json.Marshal(fit(t, DefaultParams(), h))
-	want, _ := json.Marshal(fit(t, DefaultParams(), repeated))
-	if !bytes.Equal(got, want) {
-		t.Errorf("weighted %s, repeated %s", got, want)
-	}
-}
-
-func TestTimeUnitDoesNotMatter(t *testing.T) {
-	h := simulate(published, 3000, 17)
-	weeks := fit(t, DefaultParams(), h)
-	const c = 7
-	days := Histories{X: h.X}
-	for i := range h.X {
-		days.TX = append(days.TX, h.TX[i]*c)
-		days.T = append(days.T, h.T[i]*c)
-	}
-	m := fit(t, DefaultParams(), days)
-	for _, v := range []struct {
-		name      string
-		got, want float64
-	}{
-		{"r", m.R, weeks.R}, {"α", m.Alpha, c * weeks.Alpha}, {"a", m.A, weeks.A}, {"b", m.B, weeks.B},
-		// Each purchase's density is per unit of time.
-		{"log-likelihood", m.LogLikelihood, weeks.LogLikelihood - sumOf(h.X)*math.Log(c)},
-	} {
-		if math.Abs(v.got-v.want) > 1e-6*math.Abs(v.want) {
-			t.Errorf("in days %s is %v, want %v", v.name, v.got, v.want)
-		}
-	}
-	in, err := weeks.Predict(nil, h, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := m.Predict(nil, days, 10*c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range in {
-		if math.Abs(in[i].Expected-out[i].Expected) > 1e-6*in[i].Expected {
-			t.Fatalf("row %d: %v purchases in weeks, %v in days", i, in[i].Expected, out[i].Expected)
-		}
-	}
-}
-
-func sumOf(x []float64) (s float64) {
-	for _, v := range x {
-		s += v
-	}
-	return s
-}
-
-func TestSaveLoadAndBatch(t *testing.T) {
-	h := simulate(published, 2000, 23)
-	m := fit(t, DefaultParams(), h)
-	saved, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var loaded Model
-	if err := json.Unmarshal(saved, &loaded); err != nil {
-		t.Fatal(err)
-	}
-	if loaded != *m {
-		t.Errorf("loaded %+v, saved %+v", loaded, *m)
-	}
-	all, err := m.Predict(nil, h, 26)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range all {
-		row, err := loaded.Predict(nil, one(h.X[i], h.TX[i], h.T[i]), 26)
-		if err != nil || row[0] != all[i] {
-			t.Fatalf("row %d alone: %+v, %v; in the batch %+v", i, row, err, all[i])
-		}
-	}
-	for _, text := range []string{`{"r":0,"alpha":1,"a":1,"b":1}`, `{"r":1,"alpha":1,"a":1}`, `{`, `{"r":1,"alpha":-2,"a":1,"b":1}`} {
-		if err := json.Unmarshal([]byte(text), new(Model)); err == nil {
-			t.Errorf("loaded %s", text)
-		}
-	}
-}
-
-func TestRefusals(t *testing.T) {
-	good := func() Histories {
-		return Histories{X: []float64{0, 2, 1}, TX: []float64{0, 5, 3}, T: []float64{9, 8, 7}, W: []float64{1, 1, 1}}
-	}
-	for _, c := range []struct {
-		want string
-		edit func(h *Histories)
-	}{
-		{"row 1: X (-1)", func(h *Histories) { h.X[1] = -1 }},
-		{"row 2: X (1.5)", func(h *Histories) { h.X[2] = 1.5 }},
-		{"row 1: TX (8.5) must be <= T (8)", func(h *Histories) { h.TX[1] = 8.5 }},
-		{"row 0: TX (3) must be 0 when X is 0", func(h *Histories) { h.TX[0] = 3 }},
-		{"row 2: TX (0) must be > 0 when X is 1", func(h *Histories) { h.TX[2] = 0 }},
-		{"row 0: T (-1)", func(h *Histories) { h.T[0] = -1 }},
-		{"row 2: X is NaN", func(h *Histories) { h.X[2] = math.NaN() }},
-		{"row 1: TX is NaN", func(h *Histories) { h.TX[1] = math.NaN() }},
-		{"row 2: T is +Inf", func(h *Histories) { h.T[2] = math.Inf(1) }},
-		{"row 1: W (-2)", func(h *Histories) { h.W[1] = -2 }},
-		{"empty input", func(h *Histories) { *h = Histories{} }},
-		{"3, 2, 3, 3 rows", func(h *Histories) { h.TX = h.TX[:2] }},
-		{"too few repeat customers: 2 of 3", func(h *Histories) {}},
-	} {
-		h := good()
-		c.edit(&h)
-		_, _, err := Fit(context.Background(), DefaultParams(), h)
-		if err == nil || !strings.HasPrefix(err.Error(), "bgnbd: ") || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("Fit: %v, want it to say %q", err, c.want)
-		}
-		if strings.Contains(c.want, "too few") {
-			if !errors.Is(err, ErrTooFewRepeaters) {
-				t.Errorf("%v is not ErrTooFewRepeaters", err)
-			}
-			continue
-		}
-		if _, err := published.Predict(nil, h, 1); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("Predict: %v, want it to say %q", err, c.want)
-		}
-	}
-	for _, horizon := range []float64{-1, math.NaN(), math.Inf(1)} {
-		if _, err := published.Predict(nil, good(), horizon); err == nil {
-			t.Errorf("Predict accepted the horizon %v", horizon)
-		}
-		if _, err := published.ExpectedNew(horizon); err == nil {
-			t.Errorf("ExpectedNew accepted %v", horizon)
-		}
-	}
-	err := Params{MinRepeaters: math.NaN(), Penalty: -1}.Validate()
-	for _, want := range []string{"MinRepeaters (NaN)", "Penalty (-1) must be >= 0", "MaxIter (0) must be >= 1", "Tol (0)", "StartSample (0)", "Workers (0)"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Validate does not mention %q: %v", want, err)
-		}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, _, err := Fit(ctx, DefaultParams(), simulate(published, 500, 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled fit: %v", err)
-	}
-}
-
 func TestUnidentifiedDropoutWarns(t *testing.T) {
 	// Nobody ever stops: the last purchase is always today, so a/(a+b) → 0.
-	var h Histories
+	var h repeat.Histories
 	for i := range 300 {
 		x := float64(1 + i%12)
 		h.X, h.TX, h.T = append(h.X, x), append(h.TX, 30), append(h.T, 30)
@@ -597,7 +432,7 @@ func BenchmarkFit(b *testing.B) {
 
 func BenchmarkPredict(b *testing.B) {
 	h := simulate(published, 1e5, 1)
-	dst := make([]Forecast, h.Len())
+	dst := make([]repeat.Forecast, h.Len())
 	for b.Loop() {
 		if _, err := published.Predict(dst, h, 13); err != nil {
 			b.Fatal(err)
@@ -608,7 +443,7 @@ func BenchmarkPredict(b *testing.B) {
 
 func ExampleFit() {
 	// In weeks: 40 customers came back twice, the last time in week 20 of 30; 60 never did.
-	h := Histories{
+	h := repeat.Histories{
 		X:  []float64{2, 0},
 		TX: []float64{20, 0},
 		T:  []float64{30, 30},
@@ -619,7 +454,7 @@ func ExampleFit() {
 		fmt.Println(err)
 		return
 	}
-	f, err := m.Predict(nil, Histories{X: []float64{2}, TX: []float64{20}, T: []float64{30}}, 10)
+	f, err := m.Predict(nil, repeat.Histories{X: []float64{2}, TX: []float64{20}, T: []float64{30}}, 10)
 	if err != nil {
 		fmt.Println(err)
 		return
