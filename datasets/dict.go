@@ -53,6 +53,73 @@ func (d *Dict) CodeString(v string) uint32 {
 	return d.Code(unsafe.Slice(unsafe.StringData(v), len(v)))
 }
 
+// A Coder codes many values at a time: each shard is locked once, and the memory
+// that the values lie in is asked for before it is needed, so that the waits
+// overlap. It is for one goroutine.
+type Coder struct {
+	hashes []uint64
+	order  []uint32 // of the values, by shard
+	slots  []uint64
+	held   []string // what the slots point to
+}
+
+// Codes appends what Code gives of value(0) … value(n-1). A value is asked for
+// twice and must be the same bytes.
+func (c *Coder) Codes(d *Dict, out []uint32, n int, value func(i int) []byte) []uint32 {
+	c.hashes, c.order = slices.Grow(c.hashes[:0], n)[:n], slices.Grow(c.order[:0], n)[:n]
+	var start [DictShards + 1]uint32
+	for i := range c.hashes {
+		h := xxh3.Hash(value(i))
+		c.hashes[i] = h
+		start[h&(DictShards-1)+1]++
+	}
+	for s := range DictShards {
+		start[s+1] += start[s]
+	}
+	next := start
+	for i, h := range c.hashes {
+		at := &next[h&(DictShards-1)]
+		c.order[*at] = uint32(i)
+		*at++
+	}
+	from := len(out)
+	out = slices.Grow(out, n)[:from+n]
+	for s := range DictShards {
+		if rows := c.order[start[s]:start[s+1]]; len(rows) > 0 {
+			c.shard(&d.shards[s], rows, out[from:], uint32(s), value)
+		}
+	}
+	return out
+}
+
+func (c *Coder) shard(s *dictShard, rows, out []uint32, number uint32, value func(i int) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.slots, c.held = slices.Grow(c.slots[:0], len(rows))[:len(rows)], slices.Grow(c.held[:0], len(rows))[:len(rows)]
+	if len(s.slots) > 0 {
+		mask := uint64(len(s.slots) - 1)
+		for k, i := range rows {
+			c.slots[k] = s.slots[(c.hashes[i]>>dictShardBits)&mask]
+		}
+	} else {
+		clear(c.slots)
+	}
+	for k, i := range rows {
+		c.held[k] = ""
+		if slot := c.slots[k]; slot != 0 && (slot^c.hashes[i])&upperHalf == 0 {
+			c.held[k] = s.values[uint32(slot)-1]
+		}
+	}
+	for k, i := range rows {
+		v := value(int(i))
+		local := uint32(c.slots[k]) - 1
+		if len(v) == 0 || c.held[k] != string(v) {
+			local = s.intern(c.hashes[i], v)
+		}
+		out[i] = local<<dictShardBits + number + 1
+	}
+}
+
 const upperHalf = 1<<64 - 1<<32
 
 func (s *dictShard) intern(h uint64, v []byte) uint32 {

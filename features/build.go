@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -20,6 +21,49 @@ import (
 // it has an event before it. done, which may be nil, hears of each finished
 // bucket.
 func Build(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error, done func(bucket int)) error {
+	builders := newBuilders(store, families, snapshots, workers, deliver)
+	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
+	if err := store.Replay(ctx, workers, visit, done); err != nil {
+		return err
+	}
+	for _, b := range builders {
+		if err := b.flushAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stream is Build for the last time: it drains the store, and write is called
+// for one batch at a time, in the order of the buckets. done, which may be nil,
+// hears of each finished bucket.
+func Stream(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, write func(b Batch) error, done func(bucket int)) (timeline.Census, error) {
+	held := make([][]Batch, workers)
+	builders := newBuilders(store, families, snapshots, workers, func(w int, b Batch) error {
+		held[w] = append(held[w], b)
+		return nil
+	})
+	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
+	return store.Drain(ctx, workers, visit, func(w, bucket int) error {
+		if err := builders[w].flushAll(); err != nil {
+			return err
+		}
+		for _, b := range held[w] {
+			if err := write(b); err != nil {
+				return err
+			}
+		}
+		clear(held[w])
+		held[w] = held[w][:0]
+		if done != nil {
+			done(bucket)
+		}
+		return nil
+	})
+}
+
+// newBuilders makes a builder for each worker.
+func newBuilders(store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error) []*builder {
 	schemas := make([]*arrow.Schema, len(snapshots))
 	for i, s := range snapshots {
 		schemas[i] = Schema(families, s.Labels, store.IDType())
@@ -36,16 +80,7 @@ func Build(ctx context.Context, store *timeline.Store, families []Family, snapsh
 		}
 		builders[w] = b
 	}
-	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
-	if err := store.Replay(ctx, workers, visit, done); err != nil {
-		return err
-	}
-	for _, b := range builders {
-		if err := b.flushAll(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return builders
 }
 
 // A builder is one worker's part of Build.
@@ -157,45 +192,55 @@ func record(schema *arrow.Schema, ids arrow.Array, rows []float64) arrow.Record 
 	n, width := ids.Len(), schema.NumFields()-1
 	columns := make([]arrow.Array, width+1)
 	columns[0] = ids
-	// Eight rows at a time, so that a cache line is written whole.
-	all := make([]float64, n*width)
+	// Eight rows at a time, so that a cache line of values is written whole, and
+	// a byte of the columns' bitmaps.
+	values := make([]float64, n*width)
+	step := (n + 7) / 8
+	valid := make([]byte, step*width)
+	nulls := make([]int, width)
 	for i := 0; i < n; i += 8 {
 		some := min(8, n-i)
 		block := rows[i*width:][:some*width]
 		for j := range width {
-			column := all[j*n+i:][:some]
+			column := values[j*n+i:][:some]
+			marks := byte(0)
 			for k := range column {
-				column[k] = block[k*width+j]
+				if v := block[k*width+j]; v == v {
+					column[k] = v
+					marks |= 1 << k
+				}
 			}
+			valid[j*step+i/8] = marks
+			nulls[j] += some - bits.OnesCount8(marks)
 		}
 	}
 	for j := range width {
-		columns[j+1] = floats(all[j*n:][:n:n])
+		columns[j+1] = column(values[j*n:][:n:n], valid[j*step:][:step:step], nulls[j])
 	}
 	return array.NewRecord(schema, columns, int64(n))
 }
 
-// floats is an Arrow column over values, which it takes; NaN becomes null.
-func floats(values []float64) arrow.Array {
-	n := len(values)
-	nulls := 0
-	for _, v := range values {
-		if v != v {
-			nulls++
-		}
-	}
+// column is an Arrow column over values, which it takes.
+func column(values []float64, valid []byte, nulls int) arrow.Array {
 	var bitmap *memory.Buffer
 	if nulls > 0 {
-		valid := make([]byte, (n+7)/8)
-		for i, v := range values {
-			if math.IsNaN(v) {
-				values[i] = 0
-			} else {
-				valid[i/8] |= 1 << (i % 8)
-			}
-		}
 		bitmap = memory.NewBufferBytes(valid)
 	}
-	data := array.NewData(arrow.PrimitiveTypes.Float64, n, []*memory.Buffer{bitmap, memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(values))}, nil, nulls, 0)
+	data := array.NewData(arrow.PrimitiveTypes.Float64, len(values), []*memory.Buffer{bitmap, memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(values))}, nil, nulls, 0)
 	return array.NewFloat64Data(data)
+}
+
+// floats is an Arrow column over values, which it takes; NaN becomes null.
+func floats(values []float64) arrow.Array {
+	valid := make([]byte, (len(values)+7)/8)
+	nulls := 0
+	for i, v := range values {
+		if math.IsNaN(v) {
+			values[i] = 0
+			nulls++
+		} else {
+			valid[i/8] |= 1 << (i % 8)
+		}
+	}
+	return column(values, valid, nulls)
 }

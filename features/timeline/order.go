@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/internal/localtime"
+	"github.com/shoal-data/shoal/features/timeline/internal/hashset"
 )
 
 // An orderer puts one bucket after another into canonical order, reusing its
@@ -23,12 +24,13 @@ type orderer struct {
 	order     []uint32 // rows by customer
 	merged    []uint32
 	runs      []int
-	seen      idSet
-	sessions  numbering
+	seen      hashset.Set
+	sessions  hashset.Numbering
 
-	out    chunk
-	packed []byte
-	read   []byte // of a block in the temporary file
+	out        chunk
+	undigested bool // the census needs no digest
+	packed     []byte
+	read       []byte // of a block in the temporary file
 	counter
 }
 
@@ -36,8 +38,8 @@ func newOrderer(s *Store) *orderer {
 	return &orderer{s: s, clock: localtime.NewClock(s.opts.Zone), counter: counter{firsts: map[int32]int64{}}}
 }
 
-// run orders a bucket.
-func (o *orderer) run(bucket int) error {
+// run orders a bucket and hands it on in chunks.
+func (o *orderer) run(bucket int, emit func(bucket int) error) error {
 	if o.s.size[bucket] == 0 {
 		return nil
 	}
@@ -58,15 +60,22 @@ func (o *orderer) run(bucket int) error {
 		o.take(kept)
 		o.out.customer = append(o.out.customer, local)
 		o.out.events = append(o.out.events, uint32(len(kept)))
-		o.count(o.out.time[first:], o.out.role[first:], o.clock.Day(o.out.time[first]), len(rows)-len(kept),
-			o.digest(dict.Hash(datasets.ShardCode(bucket, int(local))), kept))
+		var digest uint64
+		if !o.undigested {
+			digest = o.digest(dict.Hash(datasets.ShardCode(bucket, int(local))), kept)
+		}
+		o.count(o.out.time[first:], o.out.role[first:], o.clock.Day(o.out.time[first]), len(rows)-len(kept), digest)
 		if len(o.out.time) >= chunkRows {
-			if err := o.flush(bucket); err != nil {
+			if err := emit(bucket); err != nil {
 				return err
 			}
+			o.out.reset()
 		}
 	}
-	return o.flush(bucket)
+	if len(o.out.customer) == 0 {
+		return nil
+	}
+	return emit(bucket)
 }
 
 // load joins the blocks that the appenders hold of a bucket.
@@ -268,68 +277,16 @@ func (o *orderer) dedupe(rows []uint32) []uint32 {
 		if len(ids) == 0 {
 			return rows
 		}
-		o.seen.reset(len(rows))
+		o.seen.Reset(len(rows))
 		kept := rows[:0]
 		for _, r := range rows {
-			if id := ids[r]; id == 0 || o.seen.add(id) {
+			if id := ids[r]; id == 0 || o.seen.Add(id) {
 				kept = append(kept, r)
 			}
 		}
 		return kept
 	}
 	return rows
-}
-
-// An idSet is a set of non-zero hashes.
-type idSet struct{ slots []uint64 }
-
-func (s *idSet) reset(n int) {
-	size := 1 << bits.Len(uint(2*n))
-	s.slots = slices.Grow(s.slots[:0], size)[:size]
-	clear(s.slots)
-}
-
-// add reports whether the hash was not there yet.
-func (s *idSet) add(id uint64) bool {
-	mask := uint64(len(s.slots) - 1)
-	for i := id & mask; ; i = (i + 1) & mask {
-		switch s.slots[i] {
-		case 0:
-			s.slots[i] = id
-			return true
-		case id:
-			return false
-		}
-	}
-}
-
-// A numbering gives the hashes of one customer small numbers, from 1 in the
-// order of their first appearance.
-type numbering struct {
-	keys    []uint64
-	numbers []uint32
-	next    uint32
-}
-
-func (s *numbering) reset(n int) {
-	size := 1 << bits.Len(uint(2*n))
-	s.keys, s.numbers = slices.Grow(s.keys[:0], size)[:size], slices.Grow(s.numbers[:0], size)[:size]
-	clear(s.keys)
-	s.next = 1
-}
-
-func (s *numbering) of(h uint64) uint32 {
-	mask := uint64(len(s.keys) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		switch s.keys[i] {
-		case 0:
-			s.keys[i], s.numbers[i] = h, s.next
-			s.next++
-			return s.numbers[i]
-		case h:
-			return s.numbers[i]
-		}
-	}
 }
 
 // take appends the rows to the chunk: codes become ranks, session ids numbers.
@@ -354,14 +311,14 @@ func (o *orderer) take(rows []uint32) {
 		}
 	}
 	if h := r.hashes[session]; len(h) > 0 {
-		o.sessions.reset(len(rows))
+		o.sessions.Reset(len(rows))
 		last, number := uint64(0), uint32(0)
 		for _, row := range rows {
 			if h[row] != last {
 				if last = h[row]; last == 0 {
 					number = 0
 				} else {
-					number = o.sessions.of(last)
+					number = o.sessions.Of(last)
 				}
 			}
 			e.session = append(e.session, number)
@@ -401,17 +358,13 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// flush packs the chunk away.
-func (o *orderer) flush(bucket int) error {
-	if len(o.out.customer) == 0 {
-		return nil
-	}
+// keep packs the chunk away.
+func (o *orderer) keep(bucket int) error {
 	o.packed = o.out.pack(o.packed[:0], o.s.brings)
 	block, err := o.s.spool.Put(o.packed)
 	if err != nil {
 		return fmt.Errorf("timeline: %w", err)
 	}
 	o.s.chunks[bucket] = append(o.s.chunks[bucket], sealedChunk{block, uint32(len(o.out.customer)), uint32(len(o.out.time))})
-	o.out.reset()
 	return nil
 }

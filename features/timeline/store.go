@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -80,11 +81,16 @@ func (s *Store) order(ctx context.Context, workers int) error {
 		if orderers[w] == nil {
 			orderers[w] = newOrderer(s)
 		}
-		return orderers[w].run(bucket)
-	})
+		return orderers[w].run(bucket, orderers[w].keep)
+	}, nil)
 	if err != nil {
 		return err
 	}
+	return s.finish(orderers)
+}
+
+// finish takes the census and gives up what arrived, once all is in order.
+func (s *Store) finish(orderers []*orderer) error {
 	var parts []counter
 	for _, o := range orderers {
 		if o != nil {
@@ -101,10 +107,16 @@ func (s *Store) order(ctx context.Context, workers int) error {
 	return nil
 }
 
-// buckets calls work for every bucket, from several workers at once.
-func (s *Store) buckets(ctx context.Context, workers int, work func(worker, bucket int) error) error {
+// buckets calls work for every bucket, from several workers at once, and then,
+// when turn is not nil, turn: in the order of the buckets, one at a time.
+func (s *Store) buckets(ctx context.Context, workers int, work, turn func(worker, bucket int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var turns [NumBuckets]chan struct{} // closed when the bucket's turn has come
+	for k := range turns {
+		turns[k] = make(chan struct{})
+	}
+	close(turns[0])
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -114,9 +126,21 @@ func (s *Store) buckets(ctx context.Context, workers int, work func(worker, buck
 				if k >= NumBuckets {
 					return
 				}
-				if err := work(w, k); err != nil {
+				err := work(w, k)
+				if err == nil && turn != nil {
+					select {
+					case <-turns[k]:
+						err = turn(w, k)
+					case <-ctx.Done():
+						return
+					}
+				}
+				if err != nil {
 					cancel(err)
 					return
+				}
+				if k+1 < NumBuckets {
+					close(turns[k+1])
 				}
 			}
 		})
@@ -142,7 +166,33 @@ func (s *Store) Replay(ctx context.Context, workers int, visit func(worker, buck
 			done(bucket)
 		}
 		return err
-	})
+	}, nil)
+}
+
+// Drain is Replay for the last time: each bucket is put into order, visited and
+// given up, so that the whole history is never held in order. turn, which may be
+// nil, is called after each bucket by the worker that visited it, in the order
+// of the buckets and never twice at once. The census is without its digest. The
+// store is empty afterwards.
+func (s *Store) Drain(ctx context.Context, workers int, visit func(worker, bucket int, t *Timeline) error, turn func(worker, bucket int) error) (Census, error) {
+	if s.ordered || !s.opts.Final {
+		return Census{}, errors.New("timeline: only a final store that has not been replayed can be drained")
+	}
+	loaders, orderers := make([]*loader, workers), make([]*orderer, workers)
+	err := s.buckets(ctx, workers, func(w, bucket int) error {
+		if loaders[w] == nil {
+			loaders[w], orderers[w] = newLoader(s), newOrderer(s)
+			orderers[w].undigested = true
+		}
+		return orderers[w].run(bucket, func(int) error {
+			return loaders[w].visit(bucket, &orderers[w].out, func(t *Timeline) error { return visit(w, bucket, t) })
+		})
+	}, turn)
+	if err != nil {
+		return Census{}, err
+	}
+	err = s.finish(orderers)
+	return s.census, err
 }
 
 // A loader unpacks one chunk at a time, reusing its memory.
@@ -160,7 +210,6 @@ type loader struct {
 func newLoader(s *Store) *loader { return &loader{s: s, clock: localtime.NewClock(s.opts.Zone)} }
 
 func (l *loader) each(bucket int, visit func(*Timeline) error) error {
-	dict := l.s.log.dicts.Customer
 	for _, sealed := range l.s.chunks[bucket] {
 		data, err := l.s.spool.Get(sealed.Block, &l.read)
 		if err == nil {
@@ -169,25 +218,32 @@ func (l *loader) each(bucket int, visit func(*Timeline) error) error {
 		if err != nil {
 			return fmt.Errorf("timeline: %w", err)
 		}
-		all := l.events()
-		at := 0
-		for i, local := range l.chunk.customer {
-			n := int(l.chunk.events[i])
-			code := datasets.ShardCode(bucket, int(local))
-			l.timeline = Timeline{ID: dict.Value(code), Hash: dict.Hash(code), events: all.slice(at, at+n), roles: &l.positions}
-			l.positions.build(l.timeline.events.Role)
-			at += n
-			if err := visit(&l.timeline); err != nil {
-				return err
-			}
+		if err := l.visit(bucket, &l.chunk, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loader) visit(bucket int, c *chunk, visit func(*Timeline) error) error {
+	dict := l.s.log.dicts.Customer
+	all := l.events(c)
+	at := 0
+	for i, local := range c.customer {
+		n := int(c.events[i])
+		code := datasets.ShardCode(bucket, int(local))
+		l.timeline = Timeline{ID: dict.Value(code), Hash: dict.Hash(code), events: all.slice(at, at+n), roles: &l.positions}
+		l.positions.build(l.timeline.events.Role)
+		at += n
+		if err := visit(&l.timeline); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // events are those of the chunk, with the local day and time of day of their instants.
-func (l *loader) events() Events {
-	c := &l.chunk
+func (l *loader) events(c *chunk) Events {
 	n := len(c.time)
 	l.day, l.wall = slices.Grow(l.day[:0], n)[:n], slices.Grow(l.wall[:0], n)[:n]
 	for i, t := range c.time {

@@ -1,9 +1,12 @@
 package timeline
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,12 +129,7 @@ func dump(t *testing.T, s *Store) []string {
 	t.Helper()
 	var lines []string
 	err := s.Replay(t.Context(), 1, func(_, _ int, tl *Timeline) error {
-		h, _ := tl.Before(AsOf{Instant: 1 << 62})
-		line := tl.ID + ":"
-		for i := range h.Time {
-			line += fmt.Sprintf(" %d %v %v;", h.Time[i], h.Role[i], h.Amount[i])
-		}
-		lines = append(lines, line)
+		lines = append(lines, line(tl))
 		return nil
 	}, nil)
 	if err != nil {
@@ -139,6 +137,15 @@ func dump(t *testing.T, s *Store) []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+func line(tl *Timeline) string {
+	h, _ := tl.Before(AsOf{Instant: 1 << 62})
+	line := tl.ID + ":"
+	for i := range h.Time {
+		line += fmt.Sprintf(" %d %v %v;", h.Time[i], h.Role[i], h.Amount[i])
+	}
+	return line
 }
 
 func TestDedupe(t *testing.T) {
@@ -355,5 +362,91 @@ func TestReentered(t *testing.T) {
 	}
 	if got := Reentered(location(t, "America/St_Johns"), NewAsOf(time.Date(2010, 11, 6, 0, 0, 0, 0, time.UTC), location(t, "America/St_Johns"))); got[len(got)-1].Date.Year() != 2009 {
 		t.Errorf("the re-entry of 2010-11-07 is not before the end of 2010-11-06: %v", got[len(got)-1])
+	}
+}
+
+// Draining a store visits what replaying it does, however many workers there
+// are, takes turns in the order of the buckets and leaves nothing to replay.
+func TestDrainVisitsWhatReplayDoes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	var rows []row
+	for range 6000 {
+		n := r.IntN(700)
+		rows = append(rows, row{fmt.Sprint("c", n*n/700), r.Int64N(50), datasets.Role(r.IntN(3)), datasets.Money(r.IntN(4)), fmt.Sprint(r.IntN(5000))})
+	}
+	for _, dedupe := range []Dedupe{DedupeNone, DedupeExact, DedupeEventID} {
+		want := freeze(t, rows, 1, dedupe)
+		lines := dump(t, want)
+		counted, err := want.Census(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted.Digest = 0
+		for workers := 1; workers <= 3; workers++ {
+			s := freeze(t, rows, workers, dedupe)
+			s.opts.Final = true
+			var mu sync.Mutex
+			var got []string
+			next := 0
+			census, err := s.Drain(t.Context(), workers, func(_, _ int, tl *Timeline) error {
+				line := line(tl)
+				mu.Lock()
+				got = append(got, line)
+				mu.Unlock()
+				return nil
+			}, func(_, bucket int) error {
+				if bucket != next {
+					return fmt.Errorf("bucket %d has the turn of %d", bucket, next)
+				}
+				next++
+				return nil
+			})
+			if err != nil || next != NumBuckets {
+				t.Fatalf("%d turns: %v", next, err)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, lines) {
+				t.Errorf("dedupe %d, %d workers: drained timelines differ from replayed ones", dedupe, workers)
+			}
+			if !reflect.DeepEqual(census, counted) {
+				t.Errorf("dedupe %d, %d workers: census %+v, want %+v", dedupe, workers, census, counted)
+			}
+			if _, err := s.Drain(t.Context(), 1, func(int, int, *Timeline) error { return nil }, nil); err == nil {
+				t.Error("a drained store was drained again")
+			}
+		}
+	}
+}
+
+// An error in a visit or a turn ends the drain, also where others wait for theirs.
+func TestDrainEndsWithTheFirstError(t *testing.T) {
+	var rows []row
+	for n := range 3000 {
+		rows = append(rows, row{fmt.Sprint(n), 1, datasets.View, 1, ""})
+	}
+	stop := errors.New("stop")
+	for _, at := range []int{0, 100, NumBuckets - 1} {
+		s := freeze(t, rows, 3, DedupeNone)
+		s.opts.Final = true
+		_, err := s.Drain(t.Context(), 3, func(_, bucket int, _ *Timeline) error {
+			if bucket == at {
+				return stop
+			}
+			return nil
+		}, func(int, int) error { return nil })
+		if !errors.Is(err, stop) {
+			t.Errorf("a visit of bucket %d: %v", at, err)
+		}
+		s = freeze(t, rows, 3, DedupeNone)
+		s.opts.Final = true
+		_, err = s.Drain(t.Context(), 3, func(int, int, *Timeline) error { return nil }, func(_, bucket int) error {
+			if bucket == at {
+				return stop
+			}
+			return nil
+		})
+		if !errors.Is(err, stop) {
+			t.Errorf("the turn of bucket %d: %v", at, err)
+		}
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 
 	"github.com/shoal-data/shoal/datasets/tables"
-	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
 
@@ -68,97 +67,113 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 	if err := errors.Join(faults...); err != nil {
 		return &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitUsage, Error: err.Error(), Out: o.To, Version: o.Version}, nightly.Usage(err)
 	}
-	rows := map[string]int64{}
-	s, err := nightly.Describe(ctx, o.Options, o.Dates, o.Families, func(ts []*features.Table) error {
-		for i, t := range ts {
-			if err := o.write(ctx, t); err != nil {
-				return fmt.Errorf("the features of %s: %w", o.Dates[i], err)
-			}
-			rows["ds="+o.Dates[i]] = int64(t.Rows())
-			t.Close()
-			if o.Progress != nil {
-				o.Progress("write", int64(i+1), int64(len(ts)))
-			}
-		}
-		return nil
+	var all []*staged
+	s, err := nightly.Describe(ctx, o.Options, o.Dates, o.Families, sinkMemory, func(date string, schema *arrow.Schema) (nightly.Sink, error) {
+		d := &staged{o: &o, date: date}
+		all = append(all, d)
+		return d, d.begin(ctx, schema)
 	})
-	s.Out = o.To
-	if err == nil {
-		s.Status, s.Tables = nightly.StatusExported, rows
+	for _, d := range all {
+		if err == nil {
+			err = d.commit(ctx)
+		}
 	}
-	return s, err
+	for _, d := range slices.Backward(all) { // the first made the directory of all
+		err = errors.Join(err, d.abort(ctx))
+	}
+	s.Out = o.To
+	if err != nil {
+		s.Status, s.ExitCode, s.Error, s.Tables = nightly.StatusFailed, nightly.ExitCode(err), err.Error(), nil
+		return s, err
+	}
+	s.Status = nightly.StatusExported
+	return s, nil
 }
 
 func (o *Options) dir(date string) string { return path.Join(o.To, "ds="+date) }
 
-// write makes one date's directory under another name and renames it when it is whole.
-func (o *Options) write(ctx context.Context, t *features.Table) (err error) {
-	date := t.AsOf.String()
-	staging := path.Join(o.To, fmt.Sprintf(".ds=%s-%d", date, o.Now().UnixNano()))
-	made, err := o.FS.MakeDir(ctx, staging)
-	defer func() {
-		if err == nil {
-			return
-		}
-		clean := context.WithoutCancel(ctx)
-		err = errors.Join(err, o.FS.RemoveAll(clean, staging))
-		if made != "" && made != staging {
-			err = errors.Join(err, o.FS.RemoveEmpty(clean, o.To, made))
-		}
-	}()
-	if err != nil {
-		return err
-	}
-	f, err := o.FS.Create(ctx, path.Join(staging, "features."+o.Format))
-	if err != nil {
-		return err
-	}
-	if err := o.encode(ctx, f, t); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := o.FS.Rename(ctx, staging, o.dir(date)); err != nil {
-		return err
-	}
-	return o.FS.SyncDir(ctx, o.To)
+// sinkMemory is what a date's file takes while it is written: the values of a
+// row group.
+var sinkMemory = tables.DefaultOptions("features").RowGroupBytes
+
+// A staged date is a directory under another name, which is renamed when it is whole.
+type staged struct {
+	o         *Options
+	date      string
+	dir, made string // made is the topmost directory that had to be made
+	file      io.WriteCloser
+	sync      func() error
+	sink      nightly.Sink
+	committed bool
 }
 
-// A sink takes the records of a file.
-type sink interface {
-	Write(arrow.Record) error
-	Close() error
-}
-
-func (o *Options) encode(ctx context.Context, w io.Writer, t *features.Table) error {
-	var s sink
+func (d *staged) begin(ctx context.Context, schema *arrow.Schema) error {
+	o := d.o
+	d.dir = path.Join(o.To, fmt.Sprintf(".ds=%s-%d", d.date, o.Now().UnixNano()))
 	var err error
+	if d.made, err = o.FS.MakeDir(ctx, d.dir); err != nil {
+		return err
+	}
+	f, err := o.FS.Create(ctx, path.Join(d.dir, "features."+o.Format))
+	if err != nil {
+		return err
+	}
+	d.file, d.sync = f, f.Sync
+	var sink nightly.Sink
 	switch o.Format {
 	case "parquet":
 		opts := tables.DefaultOptions("features")
 		opts.Workers = o.Config.Limits.Workers.Count()
-		s, err = tables.NewWriter(w, t.Schema, opts)
+		sink, err = tables.NewWriter(f, schema, opts)
 	case "arrow":
-		s, err = ipc.NewFileWriter(&position{w: w}, ipc.WithSchema(t.Schema))
+		sink, err = ipc.NewFileWriter(&position{w: f}, ipc.WithSchema(schema))
 	case "csv":
-		s, err = newText(w, t.Schema)
+		sink, err = newText(f, schema)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		d.sink = sink
 	}
-	for rec, err := range t.Records() {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = s.Write(rec)
-		}
-		if err != nil {
-			return err
-		}
+	return err
+}
+
+func (d *staged) Write(rec arrow.Record) error { return d.sink.Write(rec) }
+
+// Close makes the file whole and durable.
+func (d *staged) Close() error {
+	if d.file == nil {
+		return nil
 	}
-	return s.Close()
+	var err error
+	if d.sink != nil {
+		err = d.sink.Close()
+	}
+	if err == nil {
+		err = d.sync()
+	}
+	f := d.file
+	d.file = nil
+	return errors.Join(err, f.Close())
+}
+
+func (d *staged) commit(ctx context.Context) error {
+	if err := d.o.FS.Rename(ctx, d.dir, d.o.dir(d.date)); err != nil {
+		return fmt.Errorf("the features of %s: %w", d.date, err)
+	}
+	d.committed = true
+	return d.o.FS.SyncDir(ctx, d.o.To)
+}
+
+// abort removes what has not been committed.
+func (d *staged) abort(ctx context.Context) error {
+	if d.committed {
+		return nil
+	}
+	clean := context.WithoutCancel(ctx)
+	err := errors.Join(d.Close(), d.o.FS.RemoveAll(clean, d.dir))
+	if d.made != "" && d.made != d.dir {
+		err = errors.Join(err, d.o.FS.RemoveEmpty(clean, d.o.To, d.made))
+	}
+	return err
 }
 
 // position is a writer that can tell where it is, which is all that the Arrow

@@ -1,27 +1,40 @@
 package nightly
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+
+	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 )
 
+// A Sink takes the feature table of a date.
+type Sink interface {
+	Write(arrow.Record) error
+	Close() error
+}
+
 // Describe computes the feature tables of several dates in one pass over the
-// history, as a run of each date would, and hands them to use. only names the
-// families; none takes the configuration's. Nothing is learnt or published.
-func Describe(ctx context.Context, o Options, dates, only []string, use func([]*features.Table) error) (*Summary, error) {
+// history, as a run of each date would, and writes each to a sink. only names the
+// families; none takes the configuration's. open is called when the date's first
+// rows are there; several sinks are open at once, each taking about
+// sinkMemory, where limits.memory has room for that. Nothing is learnt or
+// published.
+func Describe(ctx context.Context, o Options, dates, only []string, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) (*Summary, error) {
 	o.Date = dates[0]
 	r, err := prepare(o)
 	if err != nil {
 		return r.finish(err)
 	}
-	return r.finish(r.describe(ctx, dates, only, use))
+	return r.finish(r.describe(ctx, dates, only, sinkMemory, open))
 }
 
-func (r *run) describe(ctx context.Context, dates, only []string, use func([]*features.Table) error) error {
+func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) error {
 	defer r.limitMemory()()
 	defer r.spool.Close()
 	var snapshots []features.Snapshot
@@ -48,15 +61,90 @@ func (r *run) describe(ctx context.Context, dates, only []string, use func([]*fe
 	if err := r.plan(ctx, in, families); err != nil {
 		return err
 	}
-	h, err := r.read(ctx, in, r.asOf.Instant)
+	h, err := r.scan(ctx, in, r.asOf.Instant)
 	if err != nil {
 		return err
 	}
-	tables, err := r.build(ctx, h, families, snapshots)
+	r.summary.Tables = map[string]int64{}
+	rows := func(date string, n int64) { r.summary.Tables["ds="+date] += n }
+	// The writers may take a quarter of the memory; beyond that, one at a time.
+	if int64(len(dates))*sinkMemory > r.memory/4 {
+		tables := make([]*features.Table, len(snapshots))
+		for i, s := range snapshots {
+			tables[i] = features.NewTable(families, s, h.store.IDType()).Within(r.spool)
+		}
+		err := r.stream(ctx, h, families, snapshots, func(b features.Batch) error { return tables[b.Snapshot].Put(b) })
+		if err != nil {
+			return err
+		}
+		return r.step("write", func() error {
+			for i, t := range tables {
+				sink, err := open(dates[i], t.Schema)
+				if err != nil {
+					return err
+				}
+				rows(dates[i], 0)
+				for rec, err := range t.Records() {
+					if err = cmp.Or(err, ctx.Err()); err == nil {
+						rows(dates[i], rec.NumRows())
+						err = sink.Write(rec)
+					}
+					if err != nil {
+						return fmt.Errorf("the features of %s: %w", dates[i], errors.Join(err, sink.Close()))
+					}
+				}
+				t.Close()
+				if err := sink.Close(); err != nil {
+					return fmt.Errorf("the features of %s: %w", dates[i], err)
+				}
+				r.progress("write", int64(i+1), int64(len(tables)))
+			}
+			return nil
+		})
+	}
+	sinks := make([]Sink, len(snapshots))
+	for i, s := range snapshots {
+		if sinks[i], err = open(dates[i], features.Schema(families, s.Labels, h.store.IDType())); err != nil {
+			break
+		}
+		rows(dates[i], 0)
+	}
+	if err == nil {
+		err = r.stream(ctx, h, families, snapshots, func(b features.Batch) error {
+			rows(dates[b.Snapshot], b.Record.NumRows())
+			if err := sinks[b.Snapshot].Write(b.Record); err != nil {
+				return fmt.Errorf("the features of %s: %w", dates[b.Snapshot], err)
+			}
+			return nil
+		})
+	}
+	for i, s := range sinks {
+		if s == nil {
+			continue
+		}
+		if e := s.Close(); e != nil && err == nil {
+			err = fmt.Errorf("the features of %s: %w", dates[i], e)
+		}
+	}
+	return err
+}
+
+// stream orders and replays every timeline once for all snapshots and gives the
+// events up as it goes.
+func (r *run) stream(ctx context.Context, h *history, families []features.Family, snapshots []features.Snapshot, write func(features.Batch) error) error {
+	err := r.step("features", func() error {
+		finished := int64(0)
+		var err error
+		h.census, err = features.Stream(ctx, h.store, families, snapshots, r.workers, write, func(int) {
+			finished++
+			r.progress("features", finished, timeline.NumBuckets)
+		})
+		return errors.Join(err, h.store.Close())
+	})
 	if err != nil {
 		return err
 	}
-	return r.step("write", func() error { return use(tables) })
+	return r.survey(h)
 }
 
 // build replays every timeline once for all snapshots and gives the events up.

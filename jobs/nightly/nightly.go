@@ -5,6 +5,7 @@ package nightly
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -37,6 +38,7 @@ type run struct {
 	zone    *time.Location
 	asOf    timeline.AsOf
 	workers int
+	memory  int64         // limits.memory in bytes; unlimited when it is unknown
 	space   *spool.Budget // of what may lie in memory or on disk
 	spool   *spool.Spool  // of feature tables
 	summary *Summary
@@ -86,7 +88,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 }
 
 func prepare(o Options) (*run, error) {
-	r := &run{Options: o, started: o.Now(), space: spool.Unlimited(), summary: &Summary{Date: o.Date, Out: o.Config.Out, Version: o.Version}}
+	r := &run{Options: o, started: o.Now(), memory: math.MaxInt64, space: spool.Unlimited(), summary: &Summary{Date: o.Date, Out: o.Config.Out, Version: o.Version}}
 	zone, err := o.Config.Location()
 	if err != nil {
 		return r, Usage(fmt.Errorf("time_zone %q: %w", o.Config.TimeZone, err))

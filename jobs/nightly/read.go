@@ -75,8 +75,24 @@ type history struct {
 	report   *scan.Report
 }
 
-// read decodes the input, up to an instant, into timelines.
+// read decodes the input, up to an instant, into timelines and puts them in order.
 func (r *run) read(ctx context.Context, in *input, before int64) (*history, error) {
+	h, err := r.scan(ctx, in, before)
+	if err != nil {
+		return nil, err
+	}
+	err = r.step("order", func() error {
+		h.census, err = h.store.Census(ctx, r.workers)
+		return err
+	})
+	if err == nil {
+		err = r.survey(h)
+	}
+	return h, err
+}
+
+// scan decodes the input, up to an instant, into timelines not yet in order.
+func (r *run) scan(ctx context.Context, in *input, before int64) (*history, error) {
 	h := &history{}
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, r.workers).Within(r.space, "")
@@ -101,15 +117,13 @@ func (r *run) read(ctx context.Context, in *input, before int64) (*history, erro
 		return nil, err
 	}
 	h.store = log.Freeze(timeline.Options{Zone: r.zone, Dedupe: dedupe, IDType: h.report.IDType, Final: true})
-	err = r.step("order", func() error {
-		h.census, err = h.store.Census(ctx, r.workers)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+	return h, nil
+}
+
+// survey notes in the summary what the census says, and warns of what is doubtful.
+func (r *run) survey(h *history) error {
 	if h.census.Customers == 0 {
-		return nil, NoInput(fmt.Errorf("no event lies before the end of %s: %d rows were read, %d of them later and %d refused", r.asOf, h.report.Rows, h.report.RowsAfter, h.report.RowsRejected))
+		return NoInput(fmt.Errorf("no event lies before the end of %s: %d rows were read, %d of them later and %d refused", r.asOf, h.report.Rows, h.report.RowsAfter, h.report.RowsRejected))
 	}
 	h.firstDay = h.census.Start
 	r.doubts(h)
@@ -125,7 +139,7 @@ func (r *run) read(ctx context.Context, in *input, before int64) (*history, erro
 	if stale := r.asOf.Today - timeline.LocalDay(h.census.Last, r.zone); stale > 0 {
 		r.warn(models.Warning{Code: "input.stale", Message: fmt.Sprintf("the newest event is %d days before %s: recency counts from the date of the run, so make sure it is meant", stale, r.asOf)})
 	}
-	return h, nil
+	return nil
 }
 
 func instant(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano) }

@@ -28,6 +28,7 @@ func (r *run) limitMemory() (done func()) {
 		return func() {}
 	}
 	budget := r.Config.Limits.Memory.Of(int64(total))
+	r.memory = budget
 	r.space = spool.NewBudget(int64(spoolShare * float64(max(budget-fixedMemory, 0))))
 	r.spool = spool.New(r.space, "")
 	before := debug.SetMemoryLimit(budget)

@@ -61,6 +61,9 @@ type Reader struct {
 	dictProblems []lexical.Problem
 	dictFine     bool // no value is wrong
 	dictCodes    []uint32
+	coder        datasets.Coder // of customers
+	wanted       []uint32
+	codes        []uint32
 	dictConsents []bool
 	dictMatches  []bool
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -176,6 +177,9 @@ func (c *Reader) id(v *encoding.Values, i int) (int64, bool) {
 // or null, whose code is null.
 func (c *Reader) AppendCodes(out []uint32, d *datasets.Dict, sel []int32, null uint32) []uint32 {
 	run := c.Run
+	if c.Field == datasets.CustomerID {
+		return c.appendCustomers(out, d, sel, null)
+	}
 	if run.Dict == nil {
 		for _, i := range sel {
 			if run.Valid != nil && !run.Valid[i] {
@@ -197,6 +201,54 @@ func (c *Reader) AppendCodes(out []uint32, d *datasets.Dict, sel []int32, null u
 			*at = c.code(d, &run.Dict.Values, int(run.Index[i]), null)
 		}
 		out = append(out, *at)
+	}
+	return out
+}
+
+// appendCustomers is AppendCodes for a column of very many values, whose codes
+// are looked up together.
+func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, null uint32) []uint32 {
+	run := c.Run
+	values, dict := &run.Values, run.Dict != nil
+	if dict {
+		c.dictionaryChanged()
+		values = &run.Dict.Values
+	}
+	// The values to look up: of a dictionary, those not met before.
+	const pending = math.MaxUint32
+	c.wanted = c.wanted[:0]
+	for _, i := range sel {
+		if run.Valid != nil && !run.Valid[i] {
+			continue
+		}
+		if !dict {
+			c.wanted = append(c.wanted, uint32(i))
+		} else if at := &c.dictCodes[run.Index[i]]; *at == 0 {
+			*at = pending
+			c.wanted = append(c.wanted, uint32(run.Index[i]))
+		}
+	}
+	value := func(k int) []byte { return c.key(values, int(c.wanted[k])) }
+	if c.isText() || c.Type.Kind == KindFixed && !c.textIDs {
+		value = func(k int) []byte { return values.Bytes(int(c.wanted[k])) }
+	}
+	c.codes = c.coder.Codes(d, c.codes[:0], len(c.wanted), value)
+	if dict {
+		for k, index := range c.wanted {
+			c.dictCodes[index] = c.codes[k]
+		}
+	}
+	at := 0
+	for _, i := range sel {
+		switch {
+		case run.Valid != nil && !run.Valid[i]:
+			out = append(out, null)
+		case dict:
+			out = append(out, c.dictCodes[run.Index[i]])
+		default:
+			out = append(out, c.codes[at])
+			at++
+		}
 	}
 	return out
 }
