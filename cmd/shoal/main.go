@@ -12,6 +12,9 @@ result back to Parquet.
 	shoal run --config shoal.yaml --date 2025-06-30
 	shoal features                                 the catalogue of features
 	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30
+	shoal runs --config shoal.yaml                 what has been published
+	shoal verify latest --read-data --config shoal.yaml
+	shoal gc --config shoal.yaml                   remove what no reader needs any more
 
 Exit codes: 0 done, or nothing to do; 2 usage; 65 bad data or a quality gate
 (do not retry); 75 transient (retry); 99 no input for the date; 143 terminated.
@@ -91,7 +94,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(),
 	)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 )
 
 // Local is the file system of this machine. Relative paths start at the
@@ -181,5 +182,5 @@ func removeEmpty(dir, top string) error {
 }
 
 func isDirectory(op, path string) error {
-	return &fs.PathError{Op: "storage: " + op, Path: path, Err: errors.New("is a directory, not a file")}
+	return &fs.PathError{Op: "storage: " + op, Path: path, Err: syscall.EISDIR}
 }

@@ -813,3 +813,16 @@ func conforms(schema, doc any, at string) (problems []string) {
 	}
 	return problems
 }
+
+// What lies under out as runs do is taken for a run's, and may be removed.
+func TestSourceWhereRunsLie(t *testing.T) {
+	for source, refused := range map[string]bool{
+		"lake/events/ds=*/run=*/x.parquet": true, "./lake/events/ds=*/run=7/deep/*.parquet": true,
+		"lake/events/ds=*/*.parquet": false, "lake/events/ds=*/hour=*/x.parquet": false, "other/events/ds=*/run=*/x.parquet": false,
+	} {
+		_, err := Parse("f", []byte("sources: [{path: "+source+", columns: {customer_id: a, event_time: b}, role: purchase}]\nout: lake"), unset)
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "move out elsewhere") {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}

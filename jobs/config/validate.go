@@ -306,8 +306,14 @@ func publishedMatch(glob, out string) bool {
 		return path.Clean(p)
 	}
 	file := strings.TrimSuffix(clean(out), "/") + "/customer_scores/ds=2024-01-31/run=0123456789abcdef/part-00000.parquet"
-	ok, err := doublestar.Match(clean(glob), file)
-	return ok && err == nil
+	if ok, err := doublestar.Match(clean(glob), file); ok && err == nil {
+		return true
+	}
+	// Whatever lies under out as runs do is taken for a run's, and removed when no
+	// run has published it.
+	below, under := strings.CutPrefix(clean(glob), strings.TrimSuffix(clean(out), "/")+"/")
+	parts := strings.Split(below, "/")
+	return under && len(parts) > 3 && strings.HasPrefix(parts[1], "ds=") && strings.HasPrefix(parts[2], "run=")
 }
 
 func (c *Config) features(k *checker) {

@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -41,6 +42,7 @@ type run struct {
 	memory  int64         // limits.memory in bytes; unlimited when it is unknown
 	space   *spool.Budget // of what may lie in memory or on disk
 	spool   *spool.Spool  // of feature tables
+	hold    *publish.Hold // the right to publish the date, once it is taken
 	summary *Summary
 	started time.Time
 
@@ -57,9 +59,11 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	defer r.limitMemory()()
 	defer r.spool.Close()
 	in, err := r.open(ctx)
+	defer r.release()
 	if err != nil || r.summary.Status == StatusNoop {
 		return r.finish(err)
 	}
+	ctx = r.hold.Context() // ends when the date is this run's no longer
 	history, err := r.read(ctx, in, r.asOf.Instant)
 	if err != nil {
 		return r.finish(err)
@@ -102,9 +106,23 @@ func prepare(o Options) (*run, error) {
 	return r, nil
 }
 
+// release gives the date up, unless publishing has done so. What cannot be
+// removed is the next run's to clear away.
+func (r *run) release() {
+	if r.hold == nil {
+		return
+	}
+	if err := r.hold.Release(); err != nil {
+		r.Log.Warn().Msg(err.Error())
+	}
+}
+
 // finish completes the summary, of a success when err is nil.
 func (r *run) finish(err error) (*Summary, error) {
 	s := r.summary
+	if r.hold != nil && r.hold.Lost() != nil && err != nil {
+		err = StorageFault(r.hold.Lost()) // whatever it was that noticed first
+	}
 	s.Seconds = r.Now().Sub(r.started).Seconds()
 	s.PeakMemoryBytes = peakMemory()
 	if r.space != nil {

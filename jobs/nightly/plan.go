@@ -39,7 +39,7 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 	}
 	pointer, err := publish.ReadPointer(ctx, o.FS, o.Config.Out)
 	if err != nil {
-		return nil, storageFault(err)
+		return nil, StorageFault(err)
 	}
 	if len(pointer.Dates) == 0 {
 		return p, nil

@@ -32,15 +32,21 @@ type input struct {
 	configHash  string
 }
 
-// open finds the files, and stops when this very run is published already or
-// could not be published anyway.
+// open finds the files and takes the date, and stops when this very run is
+// published already or could not be published anyway.
 func (r *run) open(ctx context.Context) (*input, error) {
 	in, err := r.find(ctx)
 	if err != nil || r.summary.Status == StatusNoop {
 		return in, err
 	}
-	if err := publish.Probe(ctx, r.FS, r.Config.Out); err != nil {
-		return nil, storageFault(err)
+	opts := publish.DefaultOptions(r.Config.Out, r.Date, "")
+	opts.FileSize, opts.Workers, opts.Now = int64(r.Config.Publish.FileSize), r.workers, r.Now
+	if r.hold, err = publish.Take(ctx, r.FS, opts); err != nil {
+		return nil, StorageFault(err)
+	}
+	// Whoever held it until now may have published this very run.
+	if err := r.repeats(ctx, in); err != nil || r.summary.Status == StatusNoop {
+		return in, err
 	}
 	for _, w := range in.plan.Warnings {
 		r.warn(warning("input.plan", w))
@@ -69,17 +75,19 @@ func (r *run) find(ctx context.Context) (*input, error) {
 	in.fingerprint = fingerprint(in.plan)
 	r.summary.AsOf = instant(r.asOf.Instant)
 	r.Log.Info().Str("date", r.Date).Int("files", len(in.plan.Files)).Int64("rows", in.plan.Rows).Int64("bytes", in.plan.Bytes).Int("workers", r.workers).Msg("input found")
-	if !r.Force {
-		m, same, err := publish.FindNoop(ctx, r.FS, r.Config.Out, r.Date, in.fingerprint, in.configHash, r.Version)
-		if err != nil {
-			return nil, storageFault(err)
-		}
-		if same {
-			r.noop(m)
-			return in, nil
-		}
+	return in, r.repeats(ctx, in)
+}
+
+// repeats notes when this very run is published already.
+func (r *run) repeats(ctx context.Context, in *input) error {
+	if r.Force {
+		return nil
 	}
-	return in, nil
+	m, same, err := publish.FindNoop(ctx, r.FS, r.Config.Out, r.Date, in.fingerprint, in.configHash, r.Version)
+	if err == nil && same {
+		r.noop(m)
+	}
+	return StorageFault(err)
 }
 
 // families are those that the configuration asks for and the run needs.
@@ -154,13 +162,18 @@ func fingerprint(p *scan.Plan) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// storageFault marks an error of reading or writing what is published.
-func storageFault(err error) error {
+// StorageFault marks an error of reading or writing what is published.
+func StorageFault(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if publish.Transient(err) {
+	switch {
+	case publish.Transient(err):
 		return Transient(err)
+	case publish.Unfit(err): // a retry would find the same place
+		return Usage(err)
+	case errors.Is(err, publish.ErrDamaged):
+		return BadData(err)
 	}
 	return err
 }
@@ -185,7 +198,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 		for i, table := range tables {
 			w, err := staging.Table(table.Name, table.Schema)
 			if err != nil {
-				return storageFault(err)
+				return StorageFault(err)
 			}
 			r.summary.Tables[table.Name] = 0
 			err = table.Records(func(rec arrow.Record) error {
@@ -196,7 +209,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 				err = w.Close()
 			}
 			if err != nil {
-				return storageFault(err)
+				return StorageFault(err)
 			}
 			r.progress("publish", int64(i+1), int64(len(tables)))
 		}
@@ -205,7 +218,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			return err
 		}
 		if err := staging.Commit(ctx, m); err != nil {
-			return storageFault(err)
+			return StorageFault(err)
 		}
 		r.summary.Manifest = path.Join(r.Config.Out, m.Path())
 		return nil
@@ -221,33 +234,36 @@ func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Stag
 		if n > 1 {
 			id = fmt.Sprintf("%s-%d", base, n)
 		}
-		opts := publish.DefaultOptions(r.Config.Out, r.Date, id)
-		opts.FileSize, opts.Workers, opts.Now = int64(r.Config.Publish.FileSize), r.workers, r.Now
-		staging, err := publish.Begin(ctx, r.FS, opts)
+		staging, err := r.hold.Begin(ctx, id)
 		if !errors.Is(err, publish.ErrPublished) {
 			r.summary.RunID = id
 			r.summary.Status = StatusPublished
-			return staging, false, storageFault(err)
+			return staging, false, StorageFault(err)
 		}
 		if r.Force {
 			continue
 		}
 		m, ok, err := publish.ReadCurrent(ctx, r.FS, r.Config.Out, r.Date)
-		if err != nil {
-			return nil, false, storageFault(err)
-		}
-		if !ok || m.RunID != id {
+		damage := ""
+		switch {
+		case ok && (errors.Is(err, publish.ErrDamaged) || errors.Is(err, fs.ErrNotExist)):
+			damage = err.Error()
+		case err != nil:
+			return nil, false, StorageFault(err)
+		case !ok || m.RunID != id:
 			continue
+		default:
+			problems, err := publish.Verify(ctx, r.FS, r.Config.Out, m, false)
+			if err != nil {
+				return nil, false, StorageFault(err)
+			}
+			if len(problems) == 0 {
+				r.noop(m)
+				return nil, true, nil
+			}
+			damage = problems[0].String()
 		}
-		problems, err := publish.Verify(ctx, r.FS, r.Config.Out, m, false)
-		if err != nil {
-			return nil, false, storageFault(err)
-		}
-		if len(problems) == 0 {
-			r.noop(m)
-			return nil, true, nil
-		}
-		r.warn(warning("publish.damaged", fmt.Sprintf("the published run %s is damaged (%s), so another is published in its place", id, problems[0])))
+		r.warn(warning("publish.damaged", fmt.Sprintf("the published run %s is damaged (%s), so another is published in its place", id, damage)))
 	}
 }
 
@@ -282,7 +298,7 @@ func (r *run) manifest(in *input) (*publish.Manifest, error) {
 func Published(ctx context.Context, fsys storage.FS, out, date string) (*publish.Manifest, *Summary, error) {
 	m, ok, err := publish.ReadCurrent(ctx, fsys, out, date)
 	if err != nil {
-		return nil, nil, storageFault(err)
+		return nil, nil, StorageFault(err)
 	}
 	if !ok {
 		return nil, nil, NoInput(fmt.Errorf("%s: no run is published for %s: %w", out, date, fs.ErrNotExist))

@@ -22,7 +22,7 @@ const pointerLease = time.Minute
 // nothing of the run is left, except when the error says that it is published.
 func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 	if s.done {
-		return fmt.Errorf("publish: run %s is at its end already", s.opts.RunID)
+		return fmt.Errorf("publish: run %s is at its end already", s.runID)
 	}
 	defer func() {
 		if err != nil {
@@ -67,7 +67,7 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 // stageManifest fills in the manifest and writes it, and _SUCCESS after it.
 func (s *Staging) stageManifest(ctx context.Context, m *Manifest) (Current, error) {
 	m.ManifestVersion = ManifestVersion
-	m.Date, m.RunID = s.opts.Date, s.opts.RunID
+	m.Date, m.RunID = s.opts.Date, s.runID
 	m.Started, m.Finished = s.started, s.opts.Now().UTC()
 	m.ContentDigest = contentDigest(m.Tables)
 	m.Environment = Environment{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
@@ -81,11 +81,11 @@ func (s *Staging) stageManifest(ctx context.Context, m *Manifest) (Current, erro
 	if m.Warnings == nil {
 		m.Warnings = []Warning{}
 	}
-	data, err := marshal(m)
+	data, err := Encode(m)
 	if err != nil {
 		return Current{}, fmt.Errorf("publish: manifest: %w", err)
 	}
-	mark, err := marshal(success{Date: m.Date, Run: m.RunID, SHA256: sum(data)})
+	mark, err := Encode(Success{Date: m.Date, Run: m.RunID, SHA256: sum(data)})
 	if err != nil {
 		return Current{}, fmt.Errorf("publish: _SUCCESS: %w", err)
 	}
@@ -99,7 +99,8 @@ func (s *Staging) stageManifest(ctx context.Context, m *Manifest) (Current, erro
 	return Current{Run: m.RunID, Manifest: manifestDir(m.Date, m.RunID) + "/manifest.json", SHA256: sum(data)}, nil
 }
 
-func marshal(v any) ([]byte, error) {
+// Encode is how manifests, _SUCCESS and the pointer are written, byte for byte.
+func Encode(v any) ([]byte, error) {
 	data, err := json.MarshalIndent(v, "", "  ")
 	return append(data, '\n'), err
 }
@@ -108,13 +109,9 @@ func (s *Staging) writeFile(ctx context.Context, file string, data []byte) error
 	return output("writing", file, storage.WriteFile(ctx, s.fsys, file, data))
 }
 
-func (s *Staging) syncDir(ctx context.Context, dir string) error {
-	return output("syncing", dir, s.fsys.SyncDir(ctx, dir))
-}
-
 // place renames a staged directory to where it stays, durably.
 func (s *Staging) place(ctx context.Context, name string) error {
-	to := join(s.opts.Out, runDir(name, s.opts.Date, s.opts.RunID))
+	to := Join(s.opts.Out, runDir(name, s.opts.Date, s.runID))
 	if err := s.makeDir(ctx, parent(to)); err != nil {
 		return err
 	}
@@ -129,7 +126,7 @@ func (s *Staging) place(ctx context.Context, name string) error {
 // the same pointer, so they take turns.
 func (s *Staging) swap(ctx context.Context, entry Current) error {
 	turn := s.turn()
-	if err := turn.await(ctx, s.opts.RunID); err != nil {
+	if err := turn.await(ctx, s.runID); err != nil {
 		return err
 	}
 	defer func() { _ = turn.release(context.WithoutCancel(ctx)) }() // else it expires
@@ -143,12 +140,16 @@ func (s *Staging) swap(ctx context.Context, entry Current) error {
 	p.PointerVersion = pointerVersion
 	p.Dates[s.opts.Date] = entry
 	p.Latest = slices.Max(slices.Collect(maps.Keys(p.Dates)))
-	data, err := marshal(p)
+	data, err := Encode(p)
 	if err != nil {
 		return fmt.Errorf("publish: pointer: %w", err)
 	}
-	next, file := s.dir+"/current.json", join(s.opts.Out, "current.json")
+	next, file := s.dir+"/current.json", Join(s.opts.Out, "current.json")
 	if err := s.writeFile(ctx, next, data); err != nil {
+		return err
+	}
+	// After too long a pause the pointer that was read may not be the last.
+	if err := turn.held(ctx); err != nil {
 		return err
 	}
 	err = s.fsys.Rename(ctx, next, file)
@@ -166,7 +167,7 @@ func (s *Staging) swap(ctx context.Context, entry Current) error {
 	switch {
 	case readErr != nil:
 		s.inDoubt = true
-		return fmt.Errorf("publish: it is unknown whether run %s is published, and its files are kept: %w", s.opts.RunID, errors.Join(output("replacing", file, err), readErr))
+		return fmt.Errorf("publish: it is unknown whether run %s is published, and its files are kept: %w", s.runID, errors.Join(output("replacing", file, err), readErr))
 	case p.Dates[s.opts.Date] != entry:
 		return output("replacing", file, err)
 	}
@@ -174,7 +175,7 @@ func (s *Staging) swap(ctx context.Context, entry Current) error {
 	if s.fsys.SyncDir(ctx, s.opts.Out) == nil {
 		return nil
 	}
-	return fmt.Errorf("publish: run %s is published, but may not outlast a power failure: %w", s.opts.RunID, output("syncing", s.opts.Out, err))
+	return fmt.Errorf("publish: run %s is published, but may not outlast a power failure: %w", s.runID, output("syncing", s.opts.Out, err))
 }
 
 // await acquires the lease, however often others come first, as long as none

@@ -17,6 +17,8 @@ var (
 	ErrBusy = errors.New("publish: another run holds the date")
 	// ErrLeaseLost: this run stood still for so long that another took its date.
 	ErrLeaseLost = errors.New("publish: another run took over the date")
+	// ErrDamaged: what was published is not as it was written.
+	ErrDamaged = errors.New("publish: damaged")
 )
 
 // Transient reports whether err may be gone when the run is repeated: the
@@ -24,7 +26,14 @@ var (
 // the data and of the caller are not transient.
 func Transient(err error) bool {
 	var out *outputError
-	return errors.As(err, &out) || errors.Is(err, ErrBusy) || errors.Is(err, ErrLeaseLost)
+	return errors.As(err, &out) && !out.permanent() || errors.Is(err, ErrBusy) || errors.Is(err, ErrLeaseLost)
+}
+
+// Unfit reports whether err means that nothing can be published there until
+// somebody changes the place or the configuration.
+func Unfit(err error) bool {
+	var out *outputError
+	return errors.As(err, &out) && out.permanent()
 }
 
 // An outputError is a failure of the place that runs are published to.
@@ -36,16 +45,39 @@ type outputError struct {
 
 func (e *outputError) Unwrap() error { return e.err }
 
+// permanent reports whether a repeat would meet the same fault.
+func (e *outputError) permanent() bool { return e.inTheWay() || e.notPermitted() || e.badName() }
+
+func (e *outputError) inTheWay() bool {
+	return errors.Is(e.err, syscall.ENOTDIR) || errors.Is(e.err, syscall.EISDIR) || e.doing == "making" && errors.Is(e.err, fs.ErrExist)
+}
+
+func (e *outputError) notPermitted() bool {
+	return errors.Is(e.err, fs.ErrPermission) || errors.Is(e.err, syscall.EROFS)
+}
+
+func (e *outputError) badName() bool {
+	return errors.Is(e.err, syscall.ENAMETOOLONG) || errors.Is(e.err, syscall.ELOOP)
+}
+
 func (e *outputError) Error() string {
 	what, advice := e.doing, "run again; if it stays, look at the disk or store"
 	switch {
 	case errors.Is(e.err, syscall.ENOSPC), errors.Is(e.err, syscall.EDQUOT):
 		what, advice = "no space left "+e.doing, "free space or point out elsewhere, then run again"
-	case errors.Is(e.err, fs.ErrPermission), errors.Is(e.err, syscall.EROFS):
+	case e.inTheWay():
+		advice = "a file stands where a directory must be, or the reverse: move it away or point out elsewhere"
+	case e.badName():
+		advice = "point out elsewhere"
+	case e.notPermitted():
 		what, advice = "not permitted "+e.doing, "let the user of this process write to out, then run again"
 	}
 	return fmt.Sprintf("publish: %s %s: %v; %s", what, e.path, e.err, advice)
 }
+
+// OutputError is err as Transient and Unfit know it: it happened while the
+// output at path was read, written or removed.
+func OutputError(doing, path string, err error) error { return output(doing, path, err) }
 
 // output wraps what went wrong at path, once. That the run was told to stop is
 // no fault of the output.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/jobs/publish/internal/process"
 )
 
 // A lease is the right to publish one date, or to swap the pointer, for a
@@ -25,7 +27,7 @@ import (
 type lease struct {
 	fsys storage.FS
 	out  string
-	name string
+	of   string // what it is a lease on
 	ttl  time.Duration
 	now  func() time.Time
 
@@ -42,21 +44,28 @@ type leaseNote struct {
 	Staging string    `json:"staging,omitempty"` // directory below out, removed with the lease
 	Epoch   int       `json:"epoch"`
 	Expires time.Time `json:"expires"`
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
+	Host    string    `json:"host"` // said to people, not relied on
+	process.ID
 
 	file string
 }
 
+// void reports whether nobody holds the lease any more: it has expired, or its
+// holder's process is seen to be gone.
+func (n leaseNote) void(now time.Time) bool { return !n.Expires.After(now) || n.Gone() }
+
 const maxNote = 1 << 16 // bytes
 
+// tornLease is how long a lease file without a note counts.
+const tornLease = 5 * time.Second
+
 func (l *lease) path(epoch int) string {
-	return join(l.out, fmt.Sprintf(".lease-%s.%d.json", l.name, epoch))
+	return Join(l.out, fmt.Sprintf(".lease-%s.%d.json", l.of, epoch))
 }
 
 // list reads the files of this lease, by epoch.
 func (l *lease) list(ctx context.Context) ([]leaseNote, error) {
-	infos, err := l.fsys.Glob(ctx, storage.QuoteMeta(join(l.out, ".lease-"+l.name))+".*.json")
+	infos, err := l.fsys.Glob(ctx, storage.QuoteMeta(Join(l.out, ".lease-"+l.of))+".*.json")
 	if err != nil {
 		return nil, output("reading leases in", l.out, err)
 	}
@@ -76,8 +85,9 @@ func (l *lease) list(ctx context.Context) ([]leaseNote, error) {
 			return nil, output("reading", info.Path, err)
 		}
 		if json.Unmarshal(data, &n) != nil {
-			// Being written, or cut short by a crash: its holder has staged nothing.
-			n = leaseNote{Expires: info.ModTime.Add(l.ttl)}
+			// Being written, or cut short by a crash: its holder has staged nothing of
+			// this epoch, and writes the note in one go if he lives.
+			n = leaseNote{Expires: info.ModTime.Add(tornLease)}
 		}
 		n.Epoch, n.file = epoch, info.Path
 		notes = append(notes, n)
@@ -86,22 +96,65 @@ func (l *lease) list(ctx context.Context) ([]leaseNote, error) {
 	return notes, nil
 }
 
-// acquire takes the lease and returns the expired ones that it replaces, for
+// A Holder is who holds a date.
+type Holder struct {
+	Date    string    `json:"date"`
+	Run     string    `json:"run,omitempty"` // once its id is known
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Expires time.Time `json:"expires"`
+	Void    bool      `json:"void"` // expired, or its process is gone
+	File    string    `json:"-"`    // the lease
+	Staging string    `json:"-"`    // directory below out
+}
+
+// Holders lists the leases on dates, and those on the pointer, whose Date is
+// empty.
+func Holders(ctx context.Context, fsys storage.FS, out string, now time.Time) ([]Holder, error) {
+	out = Clean(out)
+	infos, err := fsys.Glob(ctx, storage.QuoteMeta(Join(out, ".lease-"))+"*.json")
+	if err != nil {
+		return nil, output("reading leases in", out, err)
+	}
+	var all []Holder
+	seen := map[string]bool{}
+	for _, info := range infos {
+		of, _, _ := strings.Cut(strings.TrimPrefix(path.Base(info.Path), ".lease-"), ".")
+		if seen[of] {
+			continue
+		}
+		seen[of] = true
+		notes, err := (&lease{fsys: fsys, out: out, of: of}).list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range notes {
+			date, _ := strings.CutPrefix(of, "ds=")
+			if of == pointerTurn {
+				date = ""
+			}
+			all = append(all, Holder{date, n.Run, n.Host, n.PID, n.Expires, n.void(now), n.file, n.Staging})
+		}
+	}
+	return all, nil
+}
+
+// acquire takes the lease and returns the void ones that it replaces, for
 // the caller to clear up after and then remove.
-func (l *lease) acquire(ctx context.Context, run, staging string) (expired []leaseNote, err error) {
+func (l *lease) acquire(ctx context.Context, run, staging string) (void []leaseNote, err error) {
 	before, err := l.list(ctx)
 	if err != nil {
 		return nil, err
 	}
 	epoch := 1
 	for _, n := range before {
-		if n.Expires.After(l.now()) {
+		if !n.void(l.now()) {
 			return nil, l.busy(n)
 		}
 		epoch = n.Epoch + 1
 	}
-	l.note = leaseNote{Run: run, Staging: staging, Epoch: epoch, PID: os.Getpid()}
-	l.note.Host, _ = os.Hostname() // said to people, not relied on
+	l.note = leaseNote{Run: run, Staging: staging, Epoch: epoch, ID: process.This()}
+	l.note.Host, _ = os.Hostname()
 	if err := l.write(ctx, epoch); err != nil {
 		return nil, err
 	}
@@ -124,7 +177,11 @@ func (l *lease) acquire(ctx context.Context, run, staging string) (expired []lea
 }
 
 func (l *lease) busy(n leaseNote) error {
-	return fmt.Errorf("%w: %s is held by run %q (process %d on %s) until %s; wait for it to end", ErrBusy, n.file, n.Run, n.PID, n.Host, n.Expires.UTC().Format(time.RFC3339))
+	who := fmt.Sprintf("process %d on %s", n.PID, n.Host)
+	if n.Run != "" {
+		who += fmt.Sprintf(", run %s,", n.Run)
+	}
+	return fmt.Errorf("%w: %s is held by %s until %s, and longer while it lives; wait for it to end", ErrBusy, n.file, who, n.Expires.UTC().Format(time.RFC3339))
 }
 
 // write creates the lease file of an epoch.
@@ -157,7 +214,7 @@ func (l *lease) check(ctx context.Context, epoch int, data []byte) error {
 		l.lost = err != nil || !bytes.Equal(got, data)
 	}
 	if l.lost {
-		return fmt.Errorf("%w %s from run %s, which stood still for more than %s; nothing of this run is visible", ErrLeaseLost, l.name, l.note.Run, l.ttl)
+		return fmt.Errorf("%w %s from run %s, which stood still for more than %s; nothing of this run is visible", ErrLeaseLost, l.of, l.note.Run, l.ttl)
 	}
 	return nil
 }
@@ -167,6 +224,19 @@ func (l *lease) check(ctx context.Context, epoch int, data []byte) error {
 func (l *lease) renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.next(ctx)
+}
+
+// name makes the lease say which run it is held for.
+func (l *lease) name(ctx context.Context, run string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note.Run = run
+	return l.next(ctx)
+}
+
+// next replaces the lease file by that of the next epoch.
+func (l *lease) next(ctx context.Context) error {
 	note, data := l.note, l.data
 	if err := l.check(ctx, note.Epoch, data); err != nil {
 		return err
@@ -181,7 +251,9 @@ func (l *lease) renew(ctx context.Context) error {
 		l.note, l.data = note, data
 		return err
 	}
-	if l.fsys.RemoveAll(ctx, l.path(note.Epoch)) != nil {
+	// One of the two names must outlast a power failure, or nobody would know what
+	// this run staged.
+	if l.fsys.SyncDir(ctx, l.out) != nil || l.fsys.RemoveAll(ctx, l.path(note.Epoch)) != nil {
 		l.old = append(l.old, note.Epoch) // it does no harm while the new one is there
 	}
 	return nil
@@ -210,26 +282,4 @@ func (l *lease) release(ctx context.Context) error {
 		faults = append(faults, output("removing", l.path(epoch), l.fsys.RemoveAll(ctx, l.path(epoch))))
 	}
 	return errors.Join(faults...)
-}
-
-// keep renews the lease in the background until stop is called. When that
-// fails the next renew says so.
-func (l *lease) keep(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(l.ttl / 4)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if errors.Is(l.renew(ctx), ErrLeaseLost) {
-					return
-				}
-			}
-		}
-	})
-	return func() { cancel(); wg.Wait() }
 }

@@ -99,6 +99,22 @@ func (m *Manifest) Table(name string) *Table {
 	return nil
 }
 
+// Path is where the manifest lies, relative to out.
+func (m *Manifest) Path() string { return manifestDir(m.Date, m.RunID) + "/manifest.json" }
+
+// Paths are the files of a table, in row order, under out.
+func (m *Manifest) Paths(out, table string) []string {
+	t := m.Table(table)
+	if t == nil {
+		return nil
+	}
+	var paths []string
+	for _, f := range t.Files {
+		paths = append(paths, Join(Clean(out), f.Path))
+	}
+	return paths
+}
+
 // contentDigest is over tables and rows, not over paths: it tells whether two
 // runs wrote the same content.
 func contentDigest(ts []Table) string {
@@ -140,8 +156,8 @@ type Current struct {
 	SHA256   string `json:"sha256"`   // of the manifest
 }
 
-// success is the content of _SUCCESS.
-type success struct {
+// Success is the content of _SUCCESS.
+type Success struct {
 	Date   string `json:"date"`
 	Run    string `json:"run"`
 	SHA256 string `json:"manifest_sha256"`
@@ -151,7 +167,7 @@ type success struct {
 // and the pointer has no dates.
 func ReadPointer(ctx context.Context, fsys storage.FS, out string) (Pointer, error) {
 	p := Pointer{PointerVersion: pointerVersion, Dates: map[string]Current{}}
-	file := join(out, "current.json")
+	file := Join(out, "current.json")
 	data, err := storage.ReadFile(ctx, fsys, file, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -172,8 +188,8 @@ func ReadPointer(ctx context.Context, fsys storage.FS, out string) (Pointer, err
 // pointer still names it. The error of a run that is not published wraps
 // fs.ErrNotExist.
 func ReadManifest(ctx context.Context, fsys storage.FS, out, date, run string) (*Manifest, error) {
-	dir := join(out, manifestDir(date, run))
-	var done success
+	dir := Join(out, manifestDir(date, run))
+	var done Success
 	data, err := storage.ReadFile(ctx, fsys, dir+"/_SUCCESS", maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("publish: no run %s of %s is published under %s: %w", run, date, out, err)
@@ -194,7 +210,7 @@ func readManifest(ctx context.Context, fsys storage.FS, file, sha string) (*Mani
 		return nil, output("reading", file, err)
 	}
 	if got := sum(data); got != sha {
-		return nil, fmt.Errorf("publish: %s has SHA-256 %s, was written with %s: it was changed since; publish the date again with another run id", file, got, sha)
+		return nil, fmt.Errorf("%w: %s has SHA-256 %s, was written with %s: it was changed since; run the date again", ErrDamaged, file, got, sha)
 	}
 	var m Manifest
 	if err := decode(file, data, &m); err != nil {
@@ -208,13 +224,14 @@ func readManifest(ctx context.Context, fsys storage.FS, file, sha string) (*Mani
 
 func decode(file string, data []byte, into any) error {
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("publish: %s: %w", file, err)
+		return fmt.Errorf("%w: %s: %w; restore it from a copy", ErrDamaged, file, err)
 	}
 	return nil
 }
 
 // ReadCurrent reads the manifest of the run that the pointer names for a date;
-// ok is false when the date has none.
+// ok is false when the date has none, and true beside an error that is about the
+// run and not about the pointer.
 func ReadCurrent(ctx context.Context, fsys storage.FS, out, date string) (m *Manifest, ok bool, err error) {
 	p, err := ReadPointer(ctx, fsys, out)
 	if err != nil {
@@ -225,10 +242,10 @@ func ReadCurrent(ctx context.Context, fsys storage.FS, out, date string) (m *Man
 		return nil, false, nil
 	}
 	if !fs.ValidPath(c.Manifest) {
-		return nil, false, fmt.Errorf("publish: %s: date %s points outside out: %q", join(out, "current.json"), date, c.Manifest)
+		return nil, false, fmt.Errorf("%w: %s: date %s points outside out: %q", ErrDamaged, Join(out, "current.json"), date, c.Manifest)
 	}
-	m, err = readManifest(ctx, fsys, join(out, c.Manifest), c.SHA256)
-	return m, err == nil, err
+	m, err = readManifest(ctx, fsys, Join(out, c.Manifest), c.SHA256)
+	return m, true, err
 }
 
 // FindNoop returns the current run of a date when it was made from the same
@@ -236,7 +253,7 @@ func ReadCurrent(ctx context.Context, fsys storage.FS, out, date string) (m *Man
 // then there is nothing to do.
 func FindNoop(ctx context.Context, fsys storage.FS, out, date, inputFingerprint, configHash, toolVersion string) (*Manifest, bool, error) {
 	m, ok, err := ReadCurrent(ctx, fsys, out, date)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged) && ok {
 		return nil, false, nil // the pointer survived its run: make another
 	}
 	if err != nil || !ok || m.InputFingerprint != inputFingerprint || m.ConfigHash != configHash || m.ToolVersion != toolVersion {
@@ -288,7 +305,7 @@ func verifyFile(ctx context.Context, fsys storage.FS, out string, f File, readDa
 	if !fs.ValidPath(f.Path) {
 		return "path leads outside out", nil
 	}
-	file := join(out, f.Path)
+	file := Join(out, f.Path)
 	info, err := fsys.Stat(ctx, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "missing", nil

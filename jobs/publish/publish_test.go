@@ -78,6 +78,11 @@ func segments(seed int) arrow.Record {
 	return b.NewRecord()
 }
 
+// tablesOf are the tables of one small run.
+func tablesOf(seed int) map[string]arrow.Record {
+	return map[string]arrow.Record{"customer_scores": scores(seed, 100), "segments": segments(seed)}
+}
+
 func manifest(seed int) *publish.Manifest {
 	return &publish.Manifest{
 		ToolVersion: "0.1.0", AsOf: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC),
@@ -514,8 +519,8 @@ func TestNotPermitted(t *testing.T) {
 	f := storagetest.NewFaulty(storagetest.NewMem(), storagetest.Plan{At: 1, Err: syscall.EACCES})
 	err := run(t.Context(), f, options("a"), 1)
 	contains(t, err, "not permitted making lake/shoal", "write to out")
-	if !publish.Transient(err) || !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("%v is not a transient lack of permission", err)
+	if publish.Transient(err) || !publish.Unfit(err) || !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a repeat is not permitted either: %v", err)
 	}
 }
 
@@ -525,10 +530,15 @@ func TestUnwritableDirectory(t *testing.T) {
 	o := options("a")
 	o.Out = file + "/out" // nobody can make a directory in a file, not even root
 	_, err := publish.Begin(t.Context(), storage.Local(), o)
-	if !publish.Transient(err) {
+	if publish.Transient(err) || !publish.Unfit(err) {
 		t.Errorf("Begin below a file: %v", err)
 	}
-	contains(t, err, "making", o.Out)
+	contains(t, err, "making", o.Out, "a file stands where a directory must be")
+	o.Out = file
+	_, err = publish.Begin(t.Context(), storage.Local(), o)
+	if publish.Transient(err) || !publish.Unfit(err) {
+		t.Errorf("Begin in a file: %v", err)
+	}
 }
 
 // On a real disk: the same files, and nothing left after an abort, out included.
@@ -837,7 +847,7 @@ func TestOneWriterADate(t *testing.T) {
 	if !errors.Is(err, publish.ErrBusy) || !publish.Transient(err) {
 		t.Errorf("the second writer: %v", err)
 	}
-	contains(t, err, `held by run "a"`, "until 2026-03-02T04:02:00Z")
+	contains(t, err, "run a, until 2026-03-02T04:01:00Z")
 	other := options("b")
 	other.Date = "2026-03-02"
 	must(t, run(t.Context(), m, other, 1)) // another date is free

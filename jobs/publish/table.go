@@ -104,7 +104,7 @@ func (t *TableWriter) endFile() error {
 	}
 	name := fmt.Sprintf("part-%05d.parquet", len(t.table.Files))
 	t.table.Files = append(t.table.Files, File{
-		Path:  runDir(t.table.Name, t.s.opts.Date, t.s.opts.RunID) + "/" + name,
+		Path:  runDir(t.table.Name, t.s.opts.Date, t.s.runID) + "/" + name,
 		Bytes: p.bytes, Rows: t.rows.Rows(), SHA256: hex.EncodeToString(p.hash.Sum(nil)),
 	})
 	t.table.Rows += t.rows.Rows()

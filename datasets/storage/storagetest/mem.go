@@ -125,12 +125,10 @@ func fault(op, p string, err error) error {
 	return fmt.Errorf("storagetest: %w", &fs.PathError{Op: op, Path: p, Err: err})
 }
 
-var errIsDir = errors.New("is a directory, not a file")
-
 func (m *Mem) file(op, p string) (*node, error) {
 	n, err := m.lookup(op, p)
 	if err == nil && n.names != nil {
-		err = fault(op, p, errIsDir)
+		err = fault(op, p, syscall.EISDIR)
 	}
 	return n, err
 }
