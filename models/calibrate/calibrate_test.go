@@ -149,13 +149,56 @@ print(json.dumps({"Isotonic": iso.tolist(), "A": float(sig.a_), "B": float(sig.b
 	}
 }
 
-func TestAutoChoosesBySize(t *testing.T) {
-	scores, labels := simulate(1000, 1)
-	if m := fit(t, DefaultParams(), scores, labels); m.Method != Isotonic {
-		t.Errorf("1000 rows use %s", m.Method)
+// Labels drawn from a beta curve give the curve back, whose ends Platt's sigmoid
+// cannot both meet; the gradient of the loss is nil there; and what is calibrated
+// already stays as it is.
+func TestBeta(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for _, c := range []struct{ a, b, c float64 }{{1, 1, 0}, {.5, 2, -.3}, {2, .4, 1}, {1.5, 0, .2}} {
+		const n = 60_000
+		scores, labels := make([]float64, n), make([]float64, n)
+		curve := func(s float64) float64 {
+			p := 1 / (1 + math.Exp(-s))
+			return 1 / (1 + math.Exp(-(c.a*math.Log(p) - c.b*math.Log(1-p) + c.c)))
+		}
+		for i := range scores {
+			scores[i] = 2 * rng.NormFloat64()
+			if rng.Float64() < curve(scores[i]) {
+				labels[i] = 1
+			}
+		}
+		m := fit(t, with(Beta), scores, labels)
+		var ga, gb, gc, furthest float64
+		pos := 0.
+		for _, y := range labels {
+			pos += y
+		}
+		for i, s := range scores {
+			target := 1 / (n - pos + 2)
+			if labels[i] == 1 {
+				target = (pos + 1) / (pos + 2)
+			}
+			p := 1 / (1 + math.Exp(-s))
+			r := m.Raw(s) - target
+			ga, gb, gc = ga+r*math.Log(p), gb-r*math.Log(1-p), gc+r
+			furthest = max(furthest, math.Abs(m.Raw(s)-curve(s)))
+		}
+		if furthest > .03 || m.A < 0 || m.B < 0 {
+			t.Errorf("%+v: fitted A %.3f, B %.3f, C %.3f; the curves lie up to %.4f apart", c, m.A, m.B, m.C, furthest)
+		}
+		// On the border the loss may still fall outwards, where it must not go.
+		if m.A > 0 && math.Abs(ga) > 1e-6 || m.B > 0 && math.Abs(gb) > 1e-6 || m.B == 0 && gb < -1e-6 || math.Abs(gc) > 1e-6 {
+			t.Errorf("%+v: A %v, B %v: the loss's gradient is %g, %g, %g", c, m.A, m.B, ga, gb, gc)
+		}
 	}
-	if m := fit(t, DefaultParams(), scores[:999], labels[:999]); m.Method != Platt {
-		t.Errorf("999 rows use %s", m.Method)
+}
+
+func TestAutoChoosesBySize(t *testing.T) {
+	scores, labels := simulate(20_000, 1)
+	for rows, want := range map[int]Method{999: Platt, 1000: Beta, 19_999: Beta, 20_000: Isotonic} {
+		if m := fit(t, DefaultParams(), scores[:rows], labels[:rows]); m.Method != want {
+			t.Errorf("%d rows use %s", rows, m.Method)
+		}
 	}
 }
 
@@ -166,7 +209,7 @@ func TestContract(t *testing.T) {
 		at = append(at, -4+float64(i)*.004)
 	}
 	slices.Sort(at)
-	for _, method := range []Method{Isotonic, Platt} {
+	for _, method := range []Method{Isotonic, Platt, Beta} {
 		m := fit(t, with(method), scores, labels)
 		saved, err := json.Marshal(m)
 		if err != nil {
@@ -220,7 +263,7 @@ func TestReversedScores(t *testing.T) {
 	for i := range scores {
 		scores[i] = -scores[i]
 	}
-	for _, p := range []Params{with(Isotonic), with(Platt)} {
+	for _, p := range []Params{with(Isotonic), with(Platt), with(Beta)} {
 		m, warnings, err := Fit(context.Background(), p, scores, labels)
 		if err != nil {
 			t.Fatal(err)
@@ -229,18 +272,18 @@ func TestReversedScores(t *testing.T) {
 		if err != nil || got[0] > got[1] || got[1] > got[2] {
 			t.Errorf("%s turns the order round: %v, %v", p.Method, got, err)
 		}
-		if p.Method == Platt && (len(warnings) != 1 || warnings[0].Code != "calibrate.uninformative" || m.A != 0) {
+		if p.Method != Isotonic && (len(warnings) != 1 || warnings[0].Code != "calibrate.uninformative" || m.A != 0) {
 			t.Errorf("%s of reversed scores: %+v warns %v", p.Method, m, warnings)
 		}
 	}
 	// All scores tied: the base rate, whichever the method.
-	for _, method := range []Method{Isotonic, Platt} {
+	for _, method := range []Method{Isotonic, Platt, Beta} {
 		m, warnings, err := Fit(context.Background(), with(method), []float64{2, 2, 2, 2, 2, 2}, []float64{1, 0, 0, 1, 0, 0})
 		if err != nil || len(warnings) != 1 || warnings[0].Code != "calibrate.uninformative" {
 			t.Fatalf("%s of tied scores: %v, %v", method, warnings, err)
 		}
 		// Platt's targets pull the rate of 1/3 towards ½: (2·¾ + 4·⅙)/6 = 13/36.
-		want := map[Method]float64{Isotonic: 1.0 / 3, Platt: 13.0 / 36}[method]
+		want := map[Method]float64{Isotonic: 1.0 / 3, Platt: 13.0 / 36, Beta: 13.0 / 36}[method]
 		if got := m.Raw(7); math.Abs(got-want) > 1e-12 {
 			t.Errorf("%s of tied scores predicts %v, want %v", method, got, want)
 		}
@@ -277,20 +320,21 @@ func TestRefusals(t *testing.T) {
 		t.Error("Predict accepted no scores")
 	}
 	err := Params{Method: "best"}.Validate()
-	for _, want := range []string{`Method ("best") must be auto, isotonic or platt`, "IsotonicMinRows (0) must be >= 2", "MaxIter (0) must be >= 1"} {
+	for _, want := range []string{`Method ("best") must be auto, isotonic, platt or beta`, "BetaMinRows (0) must be >= 2", "IsotonicMinRows (0) must be >= 2", "MaxIter (0) must be >= 1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate does not mention %q: %v", want, err)
 		}
 	}
 	for _, text := range []string{`{}`, `{"method":"platt","a":1,"low":0.1,"high":0.9}`, `{"method":"isotonic","low":0.1,"high":0.9}`,
-		`{"method":"isotonic","scores":[2,1],"rates":[0,1],"low":0.1,"high":0.9}`, `{"method":"platt","a":-1,"low":0,"high":0.9}`, `{"low":0.1,"high":0.9}`} {
+		`{"method":"isotonic","scores":[2,1],"rates":[0,1],"low":0.1,"high":0.9}`, `{"method":"platt","a":-1,"low":0,"high":0.9}`,
+		`{"method":"beta","a":-1,"b":1,"low":0.1,"high":0.9}`, `{"method":"beta","a":1,"b":-1,"low":0.1,"high":0.9}`, `{"low":0.1,"high":0.9}`} {
 		if err := json.Unmarshal([]byte(text), new(Model)); err == nil {
 			t.Errorf("loaded %s", text)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, method := range []Method{Isotonic, Platt} {
+	for _, method := range []Method{Isotonic, Platt, Beta} {
 		if _, _, err := Fit(ctx, with(method), scores, labels); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled %s: %v", method, err)
 		}
@@ -299,7 +343,7 @@ func TestRefusals(t *testing.T) {
 
 func BenchmarkFit(b *testing.B) {
 	scores, labels := simulate(1e5, 1)
-	for _, method := range []Method{Isotonic, Platt} {
+	for _, method := range []Method{Isotonic, Platt, Beta} {
 		b.Run(fmt.Sprintf("n=%d/method=%s", len(scores), method), func(b *testing.B) {
 			for b.Loop() {
 				fit(b, with(method), scores, labels)
