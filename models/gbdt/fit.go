@@ -48,11 +48,30 @@ func FitSample(ctx context.Context, p Params, train, valid Sample) (*Model, []mo
 		return nil, nil, fmt.Errorf("gbdt: %d rows are more than %d", n, math.MaxInt32)
 	}
 	train = train.positive()
-	b, err := newBooster(ctx, p, train)
+	table, err := grow.NewTable(ctx, p.settings(), train.X, train.W)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gbdt: fit stopped: %w", err)
+	}
+	b, err := newBooster(p, table, names, train, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := b.model
+	var validate func() (float64, error)
+	if validated {
+		score := make([]float64, len(valid.Y))
+		for i := range score {
+			score[i] = b.model.Base
+		}
+		validate = func() (float64, error) { return b.validate(ctx, valid, score) }
+	}
+	return b.fit(ctx, validate)
+}
+
+// fit grows trees until there are enough, or until validate, which returns the loss
+// after one more and may be nil, has not improved for long enough.
+func (b *booster) fit(ctx context.Context, validate func() (float64, error)) (*Model, []models.Warning, error) {
+	p, m := b.p, b.model
+	names, validated := m.Names, validate != nil
 	var warnings []models.Warning
 	warn := func(code, format string, args ...any) {
 		warnings = append(warnings, models.Warning{Code: "gbdt." + code, Message: fmt.Sprintf(format, args...)})
@@ -66,14 +85,7 @@ func FitSample(ctx context.Context, p Params, train, valid Sample) (*Model, []mo
 		}
 		warn("constant_columns", "%d of %d columns never vary and were not used: %s", len(flat), len(names), strings.Join(flat, ", "))
 	}
-	var validScore []float64
 	best := 0
-	if validated {
-		validScore = make([]float64, len(valid.Y))
-		for i := range validScore {
-			validScore[i] = m.Base
-		}
-	}
 	splits := 0
 	for k := 0; k < p.Trees && b.table.Columns() > 0; k++ {
 		if err := b.tree(ctx, k); err != nil {
@@ -88,7 +100,7 @@ func FitSample(ctx context.Context, p Params, train, valid Sample) (*Model, []mo
 			break
 		}
 		if validated {
-			loss, err := b.validate(ctx, valid, validScore)
+			loss, err := validate()
 			if err != nil {
 				return nil, nil, fmt.Errorf("gbdt: fit stopped at tree %d: %w", k, err)
 			}
@@ -144,16 +156,24 @@ type booster struct {
 	scale  kernel.Scale
 	weight float64 // the largest
 
-	all []uint32 // every row, then in the order of the leaves
-	out []uint32 // rows that were not drawn for this tree
+	rows  []uint32 // that are learnt from; nil is all
+	all   []uint32 // these, in the order of the leaves
+	out   []uint32 // rows that were not drawn for this tree
+	spare []uint32
 }
 
-func newBooster(ctx context.Context, p Params, s Sample) (*booster, error) {
+// newBooster learns from those rows of the sample, nil being all, that lie in table.
+func newBooster(p Params, table *grow.Table, names []string, s Sample, rows []uint32) (*booster, error) {
 	n := len(s.Y)
-	b := &booster{p: p, sample: s, weight: 1}
+	b := &booster{p: p, sample: s, table: table, rows: rows, weight: 1}
+	learnt := n
+	if rows != nil {
+		learnt = len(rows)
+	}
 	var total, sum numeric.Exact
-	for i, y := range s.Y {
-		w := 1.0
+	for k := range learnt {
+		i, w := b.row(k), 1.0
+		y := s.Y[i]
 		if s.W != nil {
 			w = s.W[i]
 		}
@@ -165,7 +185,7 @@ func newBooster(ctx context.Context, p Params, s Sample) (*booster, error) {
 	}
 	mean := sum.Value() / total.Value()
 	m := &Model{
-		Loss: p.Loss, Names: slices.Clone(s.X.Names), Categorical: slices.Clone(p.Categorical), Rows: total.Value(),
+		Loss: p.Loss, Names: slices.Clone(names), Categorical: slices.Clone(p.Categorical), Rows: total.Value(),
 	}
 	switch p.Loss {
 	case Logistic:
@@ -183,23 +203,30 @@ func newBooster(ctx context.Context, p Params, s Sample) (*booster, error) {
 		m.Base = math.Log(mean)
 	}
 	b.model = m
-	settings := grow.Settings{
+	b.score, b.fine, b.coarse = make([]float64, n), make([]int64, n), make([]int32, n)
+	for i := range b.score {
+		b.score[i] = m.Base
+	}
+	b.all = make([]uint32, learnt)
+	b.grower = grow.New(p.settings(), b.table, n, s.W)
+	return b, nil
+}
+
+// row is the k-th row that is learnt from.
+func (b *booster) row(k int) int {
+	if b.rows == nil {
+		return k
+	}
+	return int(b.rows[k])
+}
+
+func (p Params) settings() grow.Settings {
+	return grow.Settings{
 		Leaves: p.Leaves, MaxDepth: p.MaxDepth, MinLeafRows: p.MinLeafRows, MinLeafHessian: p.MinLeafHessian,
 		MinGain: p.MinGain, L1: p.L1, L2: p.L2, MaxBins: p.MaxBins, BinRows: p.BinRows, Seed: p.Seed,
 		Categorical: p.Categorical, CategoryRows: p.CategoryRows, CategoryL2: p.CategoryL2, MaxCategories: p.MaxCategories,
 		Monotone: p.Monotone, Workers: p.Workers,
 	}
-	var err error
-	if b.table, err = grow.NewTable(ctx, settings, s.X, s.W); err != nil {
-		return nil, fmt.Errorf("gbdt: fit stopped: %w", err)
-	}
-	b.score, b.fine, b.coarse = make([]float64, n), make([]int64, n), make([]int32, n)
-	for i := range b.score {
-		b.score[i] = m.Base
-	}
-	b.all = make([]uint32, n)
-	b.grower = grow.New(settings, b.table, n, s.W)
-	return b, nil
 }
 
 // tree grows one more tree and adds it to the scores of all rows.
@@ -210,12 +237,13 @@ func (b *booster) tree(ctx context.Context, k int) error {
 	in, out := b.all[:0], b.out[:0]
 	if b.p.RowFraction == 1 {
 		in = b.all
-		for i := range in {
-			in[i] = uint32(i)
+		for k := range in {
+			in[k] = uint32(b.row(k))
 		}
 	} else {
 		below := uint64(b.p.RowFraction * (1 << 32))
-		for i := range b.score {
+		for k := range b.all {
+			i := b.row(k)
 			if grow.Draw(b.p.Seed, k, uint64(i), 1<<32) < below {
 				in = append(in, uint32(i))
 			} else {
@@ -264,19 +292,38 @@ func (b *booster) tree(ctx context.Context, k int) error {
 	if err != nil {
 		return err
 	}
-	if len(out) > 0 {
-		f := t.flatten()
-		err = numeric.Chunks(ctx, b.p.Workers, len(out), 1<<12, func(_, lo, hi int) {
-			for _, i := range out[lo:hi] {
-				b.score[i] += f.value[f.leaf(b.sample.X.Row(int(i)))]
-			}
-		})
-		if err != nil {
-			return err
-		}
+	if err := b.send(ctx, &t, out); err != nil {
+		return err
 	}
 	b.model.Trees = append(b.model.Trees, t)
 	return nil
+}
+
+// send adds the tree's values to the scores of rows that it was not grown on,
+// whose order it changes.
+func (b *booster) send(ctx context.Context, t *Tree, rows []uint32) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if len(b.spare) < len(rows) {
+		b.spare = make([]uint32, len(rows))
+	}
+	return route(ctx, b.p.Workers, b.table, t, rows, b.spare, b.score)
+}
+
+// route adds the value of each row's leaf to its score.
+func route(ctx context.Context, workers int, table *grow.Table, t *Tree, rows, spare []uint32, score []float64) error {
+	r, ok := table.NewRouter((*grow.Tree)(t))
+	if !ok {
+		return errOtherDataset
+	}
+	return numeric.Chunks(ctx, workers, len(rows), 1<<13, func(_, lo, hi int) {
+		r.Leaves(rows[lo:hi], spare[lo:hi], func(leaf int, rows []uint32) {
+			for _, i := range rows {
+				score[i] += t.Value[leaf]
+			}
+		})
+	})
 }
 
 // columns says which columns are drawn for tree k; nil for all.

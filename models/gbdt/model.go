@@ -169,6 +169,41 @@ func (m *Model) Importance() []float64 {
 	return total
 }
 
+// Used is the model on the columns that its trees look at, the first one when
+// they look at none: it predicts the same from fewer columns.
+func (m *Model) Used() *Model {
+	place := make([]int32, len(m.Names))
+	for _, t := range m.Trees {
+		for _, c := range t.Column {
+			place[c] = 1
+		}
+	}
+	if !slices.Contains(place, 1) {
+		place[0] = 1
+	}
+	u := *m
+	u.Names, u.Categorical = nil, nil
+	for j, used := range place {
+		if used == 1 {
+			place[j] = int32(len(u.Names))
+			u.Names = append(u.Names, m.Names[j])
+			if slices.Contains(m.Categorical, m.Names[j]) {
+				u.Categorical = append(u.Categorical, m.Names[j])
+			}
+		}
+	}
+	u.Trees = slices.Clone(m.Trees)
+	for k := range u.Trees {
+		t := &u.Trees[k]
+		t.Column = slices.Clone(t.Column)
+		for i, c := range t.Column {
+			t.Column[i] = place[c]
+		}
+	}
+	u.flatten()
+	return &u
+}
+
 // Accepts says why the model cannot be applied to x, nil when it can.
 func (m *Model) Accepts(x models.Matrix) error {
 	if err := checkValues(x, nil); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt/internal/bin"
+	"github.com/shoal-data/shoal/models/gbdt/internal/kernel"
 	"github.com/shoal-data/shoal/models/internal/numeric"
 )
 
@@ -121,14 +122,7 @@ func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*T
 			})
 		}
 	}
-	// As many blocks as there are workers to share them, unless they would get thin.
-	c := len(t.columns)
-	count := max(1, min(p.Workers, c/16), (c+blockColumns-1)/blockColumns)
-	for b := range count {
-		from, to := b*c/count, (b+1)*c/count
-		stride := (to - from + 7) &^ 7
-		t.blocks = append(t.blocks, block{from: from, to: to, stride: stride, bins: make([]byte, n*stride)})
-	}
+	t.divide(p, n)
 	err = numeric.Chunks(ctx, p.Workers, n, rowChunk, func(_, lo, hi int) {
 		for _, b := range t.blocks {
 			for k := b.from; k < b.to; k++ {
@@ -142,6 +136,175 @@ func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*T
 		}
 	})
 	return t, err
+}
+
+// divide makes blocks for n rows: as many as there are workers to share them,
+// unless they would get thin.
+func (t *Table) divide(p Settings, n int) {
+	c := len(t.columns)
+	count := max(1, min(p.Workers, c/16), (c+blockColumns-1)/blockColumns)
+	for b := range count {
+		from, to := b*c/count, (b+1)*c/count
+		stride := (to - from + 7) &^ 7
+		t.blocks = append(t.blocks, block{from: from, to: to, stride: stride, bins: make([]byte, n*stride)})
+	}
+}
+
+// NewTableOf is NewTable of n rows whose columns are asked for one after
+// another, so that they never lie beside one another as numbers. fill writes
+// column j to values, NaN where it is missing; it is never called twice at once.
+func NewTableOf(ctx context.Context, p Settings, names []string, n int, fill func(values []float64, j int) error) (*Table, error) {
+	made := make([]*column, len(names))
+	sample := sampleRows(p, n)
+	rooms := sync.Pool{New: func() any { return new([2][]float64{make([]float64, n), make([]float64, n)}) }}
+	var asking sync.Mutex
+	var failed error
+	err := numeric.Chunks(ctx, p.Workers, len(names), 1, func(j, _, _ int) {
+		room := rooms.Get().(*[2][]float64)
+		defer rooms.Put(room)
+		values, scratch := room[0], room[1]
+		asking.Lock()
+		stop := failed != nil
+		if !stop {
+			failed = fill(values, j)
+			stop = failed != nil
+		}
+		asking.Unlock()
+		if stop {
+			return
+		}
+		if sample == nil {
+			copy(scratch, values)
+		} else {
+			scratch = scratch[:len(sample)]
+			for k, i := range sample {
+				scratch[k] = values[i]
+			}
+		}
+		category := slices.Contains(p.Categorical, names[j])
+		var m *bin.Mapper
+		if category {
+			m = bin.Categorical(scratch, nil, p.MaxBins)
+		} else {
+			m = bin.Numeric(scratch, nil, p.MaxBins)
+		}
+		if sample != nil {
+			m.Missing = m.Missing || category || slices.ContainsFunc(values, func(v float64) bool { return v != v })
+		}
+		if m.Constant() {
+			return
+		}
+		c := &column{source: j, mapper: m, values: m.Values(), missing: m.Missing, category: category, monotone: p.Monotone[names[j]], bins: make([]byte, n)}
+		m.Bins(c.bins, values, 1)
+		made[j] = c
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{width: len(names)}
+	for _, c := range made {
+		if c != nil {
+			t.columns = append(t.columns, *c)
+		}
+	}
+	t.divide(p, n)
+	err = numeric.Chunks(ctx, p.Workers, n, rowChunk, func(_, lo, hi int) {
+		for _, b := range t.blocks {
+			for k := b.from; k < b.to; k++ {
+				to := b.bins[lo*b.stride+k-b.from:]
+				for i, v := range t.columns[k].bins[lo:hi] {
+					to[i*b.stride] = v
+				}
+			}
+		}
+	})
+	return t, err
+}
+
+// Ranking counts rows of either label by the bins of the column at a place in the
+// matrix, the last count being of missing values. ok is false for a column that
+// does not vary.
+func (t *Table) Ranking(source int, rows []uint32, y []float64) (no, yes []int, ok bool) {
+	for k := range t.columns {
+		c := &t.columns[k]
+		if c.source != source {
+			continue
+		}
+		var count [2][256]int
+		for _, i := range rows {
+			count[int(y[i])][c.bins[i]]++
+		}
+		n := c.mapper.MissingBin() + 1
+		return count[0][:n], count[1][:n], true
+	}
+	return nil, nil, false
+}
+
+// A Router sends rows of a table down a tree that was grown on it.
+type Router struct {
+	tree  *Tree
+	bins  [][]byte     // of each inner node's column
+	right [][256]uint8 // 1 for the bins that go right
+}
+
+// NewRouter makes the tree ready; ok is false when it looks at a column that
+// does not vary in the table.
+func (t *Table) NewRouter(tree *Tree) (r *Router, ok bool) {
+	r = &Router{tree: tree, bins: make([][]byte, len(tree.Column)), right: make([][256]uint8, len(tree.Column))}
+	place := make(map[int32]*column, len(t.columns))
+	for k := range t.columns {
+		place[int32(t.columns[k].source)] = &t.columns[k]
+	}
+	for i, source := range tree.Column {
+		c := place[source]
+		if c == nil {
+			return nil, false
+		}
+		r.bins[i] = c.bins
+		right := &r.right[i]
+		missing := c.mapper.MissingBin()
+		for b := range missing {
+			left := false
+			if c.category {
+				_, left = slices.BinarySearch(tree.Categories[i], c.mapper.Categories[b])
+			} else {
+				left = b <= int(c.mapper.Bin(tree.Threshold[i]))
+			}
+			if !left {
+				right[b] = 1
+			}
+		}
+		if !tree.MissingLeft[i] || c.category {
+			right[missing] = 1
+		}
+	}
+	return r, true
+}
+
+// Leaves calls visit with each leaf's rows, where there are some. It changes
+// the order of rows; spare is as long.
+func (r *Router) Leaves(rows, spare []uint32, visit func(leaf int, rows []uint32)) {
+	if len(r.tree.Column) == 0 {
+		visit(0, rows)
+		return
+	}
+	r.descend(0, rows, spare, visit)
+}
+
+func (r *Router) descend(at int32, rows, spare []uint32, visit func(leaf int, rows []uint32)) {
+	switch {
+	case len(rows) == 0:
+	case at < 0:
+		visit(int(^at), rows)
+	default:
+		kept := kernel.Partition(rows, spare, r.bins[at], &r.right[at])
+		copy(rows[kept:], spare[:len(rows)-kept])
+		r.descend(r.tree.Left[at], rows[:kept], spare[:kept], visit)
+		r.descend(r.tree.Right[at], rows[kept:], spare[kept:], visit)
+	}
 }
 
 // rowChunk is how many rows are binned together: few enough for their values to
