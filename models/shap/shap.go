@@ -59,7 +59,9 @@ type tree struct {
 	above  []int32 // by inner node: the edge that leads to it, -1 for the root
 	// same is the nearest edge above, by inner node, that also left a node of
 	// its column, -1 where there is none.
-	same []int32
+	same    []int32
+	columns []int32 // that the tree looks at, rising
+	place   []int32 // by inner node: where its column is in columns
 	// By edge, then by case, then by point; see cases. factor is what a leaf's
 	// product is multiplied by along the edge; share is what the column gets of the sum
 	// of the products beyond it, less what it got for the same edge above.
@@ -110,9 +112,14 @@ func (t *tree) cover(child int32) float64 {
 
 func prepare(source *gbdt.Tree) tree {
 	n := len(source.Column)
-	t := tree{Tree: source, above: make([]int32, n), same: make([]int32, n)}
+	t := tree{Tree: source, above: make([]int32, n), same: make([]int32, n), place: make([]int32, n)}
 	if n == 0 {
 		return t
+	}
+	t.columns = slices.Compact(slices.Sorted(slices.Values(source.Column)))
+	for i, c := range source.Column {
+		at, _ := slices.BinarySearch(t.columns, c)
+		t.place[i] = int32(at)
 	}
 	share := make([]float64, 2*n) // z of the edge's column so far
 	columns := make([]int, n)     // different ones above and at each inner node
@@ -183,24 +190,89 @@ func (e *Trees) Base() float64 { return e.base }
 // Contributions is an n×d matrix of shares of each row's score; the columns of x
 // must be the model's.
 func (e *Trees) Contributions(x models.Matrix) (models.Matrix, error) {
-	if err := e.model.Accepts(x); err != nil {
+	return e.NewSession().Contributions(x)
+}
+
+// A Session explains many rows, for one goroutine. A tree's shares depend only on
+// which of its conditions a row meets, and few of the combinations occur: what
+// was worked out for one row is looked up for the next that is alike, which is
+// an order of magnitude faster. The shares are the same, bit for bit.
+type Session struct {
+	*Trees
+	product, sum []float64
+	which        []uint8
+	known        []known   // by tree
+	loose        []float64 // shares that are not kept
+}
+
+// A known is what has been worked out for a tree.
+type known struct {
+	at     map[uint64]int32 // by the conditions met, a bit each: where in shares
+	shares []float64
+}
+
+// remembered is how many combinations of a tree are kept, the first ones met: with
+// 100 trees of 15 leaves they take at most 25 MB.
+const remembered = 2048
+
+// NewSession begins one.
+func (e *Trees) NewSession() *Session {
+	return &Session{Trees: e, product: make([]float64, e.values), sum: make([]float64, e.values), which: make([]uint8, e.edges), known: make([]known, len(e.trees)), loose: make([]float64, len(e.model.Names))}
+}
+
+// Contributions is Trees.Contributions.
+func (s *Session) Contributions(x models.Matrix) (models.Matrix, error) {
+	if err := s.model.Accepts(x); err != nil {
 		return models.Matrix{}, err
 	}
-	c := models.NewMatrix(e.model.Names, x.Rows())
-	product, sum := make([]float64, e.values), make([]float64, e.values)
-	which := make([]uint8, e.edges)
+	c := models.NewMatrix(s.model.Names, x.Rows())
 	for i := range x.Rows() {
-		for k := range e.trees {
-			if t := &e.trees[k]; len(t.Column) > 0 {
-				t.explain(c.Row(i), x.Row(i), product, sum, which)
+		dst, row := c.Row(i), x.Row(i)
+		for k := range s.trees {
+			t := &s.trees[k]
+			for j, v := range s.shares(k, row) {
+				dst[t.columns[j]] += v
 			}
 		}
 	}
 	return c, nil
 }
 
-// explain adds the columns' shares of row's value to dst. product, sum and which
-// are room for the edges' products, sums and cases.
+// shares are what the k-th tree's columns get of a row's value. They are valid
+// until the next call.
+func (s *Session) shares(k int, row []float64) []float64 {
+	t, room := &s.trees[k], &s.known[k]
+	n, d := len(t.Column), len(t.columns)
+	if n == 0 {
+		return nil
+	}
+	var met uint64
+	for i, column := range t.Column {
+		if t.GoesLeft(i, row[column]) {
+			met |= 1 << (i & 63)
+		}
+	}
+	if n <= 64 {
+		if at, ok := room.at[met]; ok {
+			return room.shares[int(at)*d:][:d]
+		}
+	}
+	shares := s.loose[:d]
+	if at := len(room.at); n <= 64 && at < remembered {
+		if room.at == nil {
+			room.at = map[uint64]int32{}
+		}
+		room.at[met] = int32(at)
+		room.shares = append(room.shares, shares...)
+		shares = room.shares[at*d:]
+	}
+	clear(shares)
+	t.explain(shares, row, s.product, s.sum, s.which)
+	return shares
+}
+
+// explain adds the shares of row's value that the tree's columns get to dst.
+// product, sum and which are room for the edges' products, sums and cases.
 func (t *tree) explain(dst, row, product, sum []float64, which []uint8) {
 	q := t.points
 	for i, column := range t.Column {
@@ -249,7 +321,7 @@ func (t *tree) explain(dst, row, product, sum []float64, which []uint8) {
 		for k := range left {
 			total += left[k]*a[k] + right[k]*b[k]
 		}
-		dst[t.Column[i]] += total
+		dst[t.place[i]] += total
 		if up := t.above[i]; up >= 0 {
 			to := sum[int(up)*q:][:q]
 			for k := range to {

@@ -244,6 +244,33 @@ print(json.dumps(b.predict(numpy.array(a["x"], dtype=float), pred_contrib=True, 
 	}
 }
 
+// What a session remembers changes nothing: not when rows come again, not when
+// they are more than it keeps, not in trees of more conditions than it can tell apart.
+func TestSession(t *testing.T) {
+	x, y := sample(9000, 6, 3)
+	for _, leaves := range []int{3, 15, 90} {
+		p := gbdt.DefaultParams()
+		p.Loss, p.Trees, p.Leaves, p.MinLeafRows = gbdt.Squared, 6, leaves, 2
+		e := shap.ForTrees(fit(t, p, x, y))
+		session := e.NewSession()
+		for range 2 {
+			got, err := session.Contributions(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range x.Rows() {
+				if i%50 != 0 && i < 8900 {
+					continue
+				}
+				alone := explain(t, e, models.Matrix{Names: x.Names, Data: x.Row(i)})
+				if !slices.Equal(alone.Data, got.Row(i)) {
+					t.Fatalf("%d leaves, row %d: %v in a session, %v alone", leaves, i, got.Row(i), alone.Data)
+				}
+			}
+		}
+	}
+}
+
 func TestRefusesOtherColumns(t *testing.T) {
 	x, y := sample(100, 3, 4)
 	e := shap.ForTrees(fit(t, single(5), x, y))
@@ -269,13 +296,17 @@ func TestTop(t *testing.T) {
 }
 
 func BenchmarkContributions(b *testing.B) {
-	x, y := sample(20000, 50, 3)
-	p := gbdt.DefaultParams()
-	p.Loss = gbdt.Squared
-	e := shap.ForTrees(fit(b, p, x, y))
-	x.Data = x.Data[:2000*50]
-	for b.Loop() {
-		explain(b, e, x)
+	const n = 20_000
+	x, y := sample(n, 50, 3)
+	for _, leaves := range []int{7, 15, 31} {
+		p := gbdt.DefaultParams()
+		p.Loss, p.Leaves, p.ColumnFraction = gbdt.Squared, leaves, .5
+		e := shap.ForTrees(fit(b, p, x, y))
+		b.Run(fmt.Sprintf("leaves=%d", leaves), func(b *testing.B) {
+			for b.Loop() {
+				explain(b, e, x)
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
-	b.ReportMetric(2000*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
