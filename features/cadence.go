@@ -13,6 +13,16 @@ func cadence(Params) Family {
 	f := Family{
 		Name: "cadence", Meaning: "The rhythm of purchases: the gaps between purchase days, and how overdue the next one is.",
 		Reads: []datasets.Field{},
+		Words: map[string]string{
+			"purchase_gap_mean":      "buys every {}|bought on one day at most",
+			"purchase_gap_sd":        "the time between purchases varies by {}|bought on two days at most",
+			"purchase_gap_cv":        "the time between purchases varies by {} times its mean|bought on two days at most",
+			"purchase_gap_min":       "bought again after {} at the shortest|bought on one day at most",
+			"purchase_gap_max":       "bought again after {} at the longest|bought on one day at most",
+			"purchase_gap_last":      "last time, bought again after {}|bought on one day at most",
+			"purchase_overdue_ratio": "the last purchase is {} times the usual gap ago[, of {purchase_gap_mean}]|bought on one day at most",
+			"active_day_gap_mean":    "comes every {}|seen on one day only",
+		},
 		From: `(SELECT *, CASE WHEN role = 'purchase' AND day > previous_day THEN day - previous_day END AS gap
  FROM (SELECT *, lag(day) OVER (PARTITION BY customer_id, role ORDER BY event_time) AS previous_day FROM history))`,
 		Columns: []Column{

@@ -39,6 +39,9 @@ type Family struct {
 	// query over it with at least one row for every customer of history.
 	From    string
 	Columns []Column
+	// Words put a column's value into words, by column; see Saying. Columns whose
+	// meaning reads well with the value behind it need none.
+	Words map[string]string
 	// New returns a function that writes the family's columns for one history.
 	// Each goroutine has its own, so it may keep scratch memory.
 	New func(Values) Fill

@@ -2,6 +2,7 @@ package features
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -29,6 +30,15 @@ func frequency(p Params) Family {
 				fmt.Sprintf("Events of role %s %s.", role, w.words),
 				"count(*)" + w.filter(fmt.Sprintf("role = '%s'", role)),
 			})
+		}
+	}
+	f.Words = map[string]string{}
+	for _, w := range ws {
+		f.Words["event_count_"+w.suffix] = "{} events " + w.words
+		f.Words["active_days_"+w.suffix] = "active on {} " + w.words
+		for r := range datasets.NumRoles {
+			role := datasets.Role(r).String()
+			f.Words[role+"_count_"+w.suffix] = strings.ReplaceAll(role, "_", " ") + " events " + w.words + ": {}"
 		}
 	}
 	f.New = func(Values) Fill {

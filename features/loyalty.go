@@ -22,6 +22,10 @@ func loyalty(Params) Family {
   min(event_time) FILTER (WHERE role = 'cancel') OVER (PARTITION BY customer_id) AS first_cancel,
   date_trunc('month', day) AS month
  FROM history)`,
+		Words: map[string]string{
+			"subscribed":                "subscribed: {}",
+			"repeat_purchase_day_share": "{} of purchase days were repeats|no purchase so far",
+		},
 		Columns: []Column{
 			{"engaged_months_lifetime", "months", "[0, ∞)", "never", "Calendar months with an event other than a message sent.", "count(DISTINCT month) FILTER (WHERE " + engagedSQL + ")"},
 			{"engaged_month_share", "share", "[0, 1]", "never", "Share of the calendar months of tenure, the as-of date's included, with an event other than a message sent.", "count(DISTINCT month) FILTER (WHERE " + engagedSQL + ") / (date_diff('month', min(day), $today) + 1)"},

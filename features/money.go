@@ -50,6 +50,19 @@ func money(p Params) Family {
 	}
 	f.Columns = append(f.Columns, Column{"largest_order_share", "share", "(0, ∞)", "spend is not positive", "Amount of the largest order divided by lifetime spend: 1 is all at once; above 1 only where amounts are negative.",
 		"CASE WHEN sum(amount) FILTER (WHERE role = 'purchase') > 0 THEN (max(order_amount) FILTER (WHERE role = 'purchase'))::DOUBLE / (sum(amount) FILTER (WHERE role = 'purchase'))::DOUBLE END"})
+	f.Words = map[string]string{
+		"average_order_value": "spends {} an order|no purchase so far",
+		"return_share":        "sent back {} of what was spent|spent nothing so far",
+		RepeatDaySpendMean:    "spends {} on a repeat day|bought on one day at most",
+	}
+	for _, w := range ws {
+		f.Words["spend_"+w.suffix] = "spent {} " + w.words
+		f.Words["net_spend_"+w.suffix] = "spent {} " + w.words + ", returns taken off"
+		f.Words["refund_"+w.suffix] = "returned {} " + w.words
+		f.Words["orders_"+w.suffix] = "{} orders " + w.words
+		f.Words["purchase_days_"+w.suffix] = "bought on {} " + w.words
+		f.Words["items_"+w.suffix] = "{} items " + w.words
+	}
 	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))
 		return func(h *timeline.History, out []float64) {

@@ -3,6 +3,7 @@ package features
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -27,6 +28,18 @@ func recency(Params) Family {
 			fmt.Sprintf("Days from the last %s event to the as-of date.", r),
 			fmt.Sprintf("$today - max(day) FILTER (WHERE role = '%s')", r),
 		})
+	}
+	f.Words = map[string]string{
+		DaysSinceFirstEvent:    "customer for {}",
+		DaysSinceLastEvent:     "last seen {} ago[, usually every {active_day_gap_mean}]",
+		DaysSinceFirstPurchase: "first purchase {} ago|no purchase so far",
+		DaysSinceLastPurchase:  "last purchase {} ago[, usually every {purchase_gap_mean}]|no purchase so far",
+	}
+	for _, r := range roles {
+		if name := fmt.Sprintf("days_since_last_%s", r); f.Words[name] == "" {
+			spaced := strings.ReplaceAll(r.String(), "_", " ")
+			f.Words[name] = fmt.Sprintf("last %s {} ago|no %s so far", spaced, spaced)
+		}
 	}
 	f.New = func(Values) Fill {
 		return func(h *timeline.History, out []float64) {

@@ -34,6 +34,12 @@ func usage(Params) Family {
    lag(day) OVER (PARTITION BY customer_id ORDER BY event_time) AS previous_day,
    lag(day) OVER (PARTITION BY customer_id, visit ORDER BY event_time) AS previous_visit_day
   FROM (SELECT *, role IN (%s) AS visit FROM history)))`, strings.Join(names, ", ")),
+		Words: map[string]string{
+			"stickiness_30d":       "active on {} of the last 30 days",
+			"active_overdue_ratio": "last seen {} times the usual gap ago[, of {active_day_gap_mean}]|seen on one day only",
+			"visit_overdue_ratio":  "the last visit is {} times the usual gap ago[, of {visit_day_gap_mean}]|visited on one day at most",
+			"visit_day_gap_mean":   "visits every {}|visited on one day at most",
+		},
 		Columns: []Column{
 			{"stickiness_30d", "share", "[0, 1]", "never", "Engaged days of the last 30, divided by 30 or the days of tenure if fewer: one customer's daily over monthly active.", "count(DISTINCT day) FILTER (WHERE " + engagedSQL + " AND day > $today - 30) / least(30, $today - min(day) + 1)"},
 			{"engaged_week_share_84d", "share", "[0, 1]", "never", "Of the last twelve stretches of 7 days, or those of tenure if fewer, the share with an engaged day.", "count(DISTINCT week) FILTER (WHERE " + engagedSQL + " AND week < 12) / least(12, max(week) + 1)"},
