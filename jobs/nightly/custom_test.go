@@ -57,7 +57,7 @@ segmentations:
 		t.Fatal(err)
 	}
 	for _, name := range []string{"morning_star_60d", "looked_7d", "per_look_lifetime", "big_365d"} {
-		if !slices.Contains(table.learn, name) {
+		if !slices.Contains(table.linear, name) {
 			t.Errorf("models do not learn from %s", name)
 		}
 		if at, err := table.score.Column(name); err != nil || table.score.Schema.Field(at).Metadata.FindKey("meaning") < 0 {

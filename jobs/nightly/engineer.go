@@ -57,7 +57,7 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 // table is everything later steps learn from.
 type table struct {
 	features []string                  // every column
-	learn    []string                  // those that models learn from
+	linear   []string                  // those that a linear model learns from
 	score    *features.Table           // every customer at the run's own date
 	past     map[int32]*features.Table // a sample of customers at past dates, by day
 	asOf     map[int32]timeline.AsOf
@@ -86,19 +86,15 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		return s
 	}
 	for _, t := range q.targets {
-		score.Labels = append(score.Labels, features.Label{Name: predict.EligibleColumn(t.Name), Unit: "0 or 1",
-			Value: func(_ *timeline.Timeline, hist *timeline.History) float64 {
-				if t.Standing(hist) == targets.Eligible {
-					return 1
-				}
-				return 0
-			}})
+		standing := features.Label{Name: predict.StandingColumn(t.Name), Unit: "standing",
+			Value: func(_ *timeline.Timeline, hist *timeline.History) float64 { return float64(t.Standing(hist)) }}
+		score.Labels = append(score.Labels, standing)
 		if t.Skip != "" {
 			continue
 		}
 		for _, a := range append(slices.Clone(t.Schedule.Train), t.Schedule.Test) {
 			s := past(a)
-			s.Labels = append(s.Labels, t.Label(r.zone))
+			s.Labels = append(s.Labels, t.Label(r.zone), standing)
 		}
 	}
 	if q.days > 0 {
@@ -128,7 +124,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		t.past[d] = tables[i+1]
 		t.asOf[d] = snapshots[i+1].AsOf
 	}
-	t.learn = features.Linear(families)
+	t.linear = features.Linear(families)
 	for _, f := range families {
 		for _, c := range f.Columns {
 			t.features = append(t.features, c.Name)

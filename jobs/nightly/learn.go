@@ -2,7 +2,6 @@ package nightly
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -14,20 +13,18 @@ import (
 func (r *run) predict(ctx context.Context, t *table, q *questions) ([]*predict.Answer, error) {
 	m := r.Config.Models
 	params := predict.Params{L2: m.L2, MinPositives: m.MinPositives, Seed: m.Seed, Workers: r.workers}
-	in := predict.Input{Features: t.learn, Score: t.score, Past: func(a timeline.AsOf) *features.Table { return t.past[a.Today] }}
+	in := predict.Input{
+		Features: t.features, Linear: t.linear, Score: t.score, Sayings: features.Sayings(t.families),
+		Past: func(a timeline.AsOf) *features.Table { return t.past[a.Today] },
+	}
 	var answers []*predict.Answer
 	err := r.step("predictions", func() error {
-		for i, question := range q.targets {
-			a, err := predict.Run(ctx, params, question, in)
-			if err != nil {
-				return fmt.Errorf("target %s: %w", question.Name, err)
-			}
+		return predict.Run(ctx, params, q.targets, in, func(a *predict.Answer) {
 			r.warn(a.Warnings...)
 			r.summary.Targets = append(r.summary.Targets, a.Summary)
 			answers = append(answers, a)
-			r.progress("predictions", int64(i+1), int64(len(q.targets)))
-		}
-		return nil
+			r.progress("predictions", int64(len(answers)), int64(len(q.targets)))
+		})
 	})
 	return answers, err
 }

@@ -26,7 +26,7 @@ def near(a, b, tolerance=1e-6):
     return np.allclose(np.asarray(a, float), np.asarray(b, float), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-for table in ["customer_scores", "features", "segments", "model_metrics"]:
+for table in ["customer_scores", "features", "segments", "model_metrics", "calibration", "label_audit"]:
     con.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{job['out']}/{table}/*/*/*.parquet', hive_partitioning = false)")
 con.execute(f"""CREATE TABLE purchases AS
     SELECT DISTINCT customer_id, CAST(event_time AS DATE) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
@@ -48,8 +48,34 @@ for target in job["targets"]:
     eligible = recency < within if target["kind"] == "churn" else np.ones(len(df), bool)
     check((scored == eligible).all(), f"{name}: {(scored != eligible).sum()} customers are scored against eligibility")
     q = p[scored]
-    want = np.array([(q < v).sum() + (q == v).sum() / 2 for v in q]) * 100 / len(q)
-    check(near(df[f"{name}_percentile"].to_numpy(float)[scored], want), f"{name}: percentiles differ")
+    # The percentile is of the score, which rises with the probability and may tell equal ones apart.
+    percentile = df[f"{name}_percentile"].to_numpy(float)[scored]
+    below, ties = np.array([(q < v).sum() for v in q]), np.array([(q == v).sum() for v in q])
+    check(((percentile * len(q) / 100 >= below - 1e-6) & (percentile * len(q) / 100 <= below + ties + 1e-6)).all(), f"{name}: percentiles contradict the probabilities")
+    check(near(percentile.sum() / 100, len(q) / 2), f"{name}: percentiles are not ranks")
+    band = np.select([percentile >= 90, percentile >= 75, percentile >= 25], ["very high", "high", "medium"], "low")
+    check((df[f"{name}_band"].to_numpy()[scored] == band).all() and df[f"{name}_band"][~scored].isna().all(), f"{name}: bands differ")
+    # Reasons: none for who is not scored, one at least for most, the strongest first.
+    effects = df[[f"{name}_reason_{k}_effect" for k in (1, 2, 3)]].to_numpy(float)
+    check(np.isnan(effects[~scored]).all() and (~np.isnan(effects[scored][:, 0])).mean() > 0.99, f"{name}: reasons are missing")
+    filled = np.nan_to_num(np.abs(effects[scored]))
+    check((np.diff(filled, axis=1) <= 1e-6).all(), f"{name}: reasons are not in order")
+    check((df[f"{name}_reason_1"].isna().to_numpy() == np.isnan(effects[:, 0])).all(), f"{name}: reasons lack words or effects")
+    # The label audit adds up, and agrees with the metrics.
+    for split, customers, able, pos, neg, censored, lapsed, never in con.execute(
+            f"SELECT split, customers, eligible, positives, negatives, censored, already_lapsed, no_activity FROM label_audit WHERE target = '{name}'").fetchall():
+        check(customers == able + lapsed + never and able == pos + neg + censored, f"{name}: the label audit of {split} does not add up")
+        check((censored == able) == (split == "score"), f"{name}: {censored} of {able} customers are censored in {split}")
+        if split == "score":
+            check((customers, able) == (len(df), scored.sum()), f"{name}: the label audit counts {able} of {customers} to score")
+        if split == "test":
+            check((able, pos) == metrics[(name, "logistic", "test", "auc")][1:3], f"{name}: the label audit counts {able} with {pos} to test")
+    # Reliability tables hold every tested customer once, and their gaps are the ECE.
+    for model in ["recency", "logistic", "trees"]:
+        bins = con.execute(f"SELECT customers, positives, probability_mean, rate FROM calibration WHERE target = '{name}' AND model = '{model}'").df()
+        ece, rows, pos, _ = metrics[(name, model, "test", "ece")]
+        check((bins["customers"].sum(), bins["positives"].sum()) == (rows, pos), f"{name}: the reliability table of {model} holds other customers")
+        check(near((bins["customers"] * (bins["probability_mean"] - bins["rate"]).abs()).sum() / rows, ece), f"{name}: the ECE of {model} is not its table's")
     _, rows, positives, snapshot = metrics[(name, "logistic", "test", "auc")]
     bought = f"SELECT DISTINCT customer_id FROM purchases WHERE day > DATE '{snapshot}' AND day <= DATE '{snapshot}' + {horizon}"
     if target["kind"] == "churn":

@@ -12,7 +12,6 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/predict"
-	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/jobs/value"
 )
 
@@ -35,6 +34,8 @@ func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v
 		r.featureTable(t),
 		r.segmentTable(g),
 		r.metricTable(all, v),
+		predict.CalibrationTable(all, r.stamp()),
+		predict.AuditTable(all, r.stamp()),
 		r.rejectedTable(h.report),
 	}
 }
@@ -78,14 +79,7 @@ func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *valu
 	}
 	columns = append(columns, g.rfmColumns()...)
 	for _, s := range all {
-		what := fmt.Sprintf("no %s event within %d days", s.RoleName(), s.Horizon)
-		if s.Kind == targets.Propensity {
-			what = fmt.Sprintf("a %s event within %d days", s.RoleName(), s.Horizon)
-		}
-		columns = append(columns,
-			outputs.Float(s.Name+"_probability", "probability", "Probability of "+what+"; null for who is not eligible.", func(i int) float64 { return s.Probability[i] }),
-			outputs.Float(s.Name+"_percentile", "percent", "Percent of the scored customers with a lower probability, ties counting half.", func(i int) float64 { return s.Percentile[i] }),
-		)
+		columns = append(columns, s.Columns()...)
 	}
 	columns = append(columns,
 		outputs.Float("expected_purchases", "purchase days", fmt.Sprintf("Expected days with a purchase in the next %d days; null for who never bought.", int(r.Config.Models.ValueHorizon)), func(i int) float64 { return v.Purchases[i] }),
@@ -202,7 +196,7 @@ func (r *run) metricTable(all []*predict.Answer, v *value.Forecast) outputs.Tabl
 	columns := append([]outputs.Column{outputs.Text("target", "What is predicted: a target, value, or a segmentation.", str(func(m outputs.Metric) string { return m.Target }))}, r.stamp()...)
 	columns = append(columns,
 		outputs.Text("model", "The method; recency is the naive rule every model is compared with.", str(func(m outputs.Metric) string { return m.Model })),
-		outputs.Text("split", "fit: on the customers it learnt from; test: out of time, on a snapshot it has not seen.", str(func(m outputs.Metric) string { return m.Split })),
+		outputs.Text("split", "fit: on the customers it learnt from; test: out of time, on a snapshot it has not seen; random: on customers drawn from the dates it learnt from, which flatters; shuffled: on the test snapshot after learning labels that mean nothing, which must be chance.", str(func(m outputs.Metric) string { return m.Split })),
 		outputs.Text("snapshot", "The as-of date that was predicted from, YYYY-MM-DD.", str(func(m outputs.Metric) string { return m.Snapshot })),
 		outputs.Text("metric", "The name of the number.", str(func(m outputs.Metric) string { return m.Name })),
 		outputs.Float("value", "", "The number; null where it is not defined, such as AUC with one class only.", func(i int) float64 { return ms[i].Value }),

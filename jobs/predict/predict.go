@@ -1,10 +1,11 @@
-// Package predict answers a target: it trains on past snapshots, measures the
-// model on one that it has not seen beside the recency rule, and scores the
-// customers of the run's date with whichever was better.
+// Package predict answers a target: it trains models on past snapshots, measures
+// them on one that they have not seen beside the recency rule, and scores the
+// customers of the run's date with the best of them.
 package predict
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,23 +15,22 @@ import (
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
-	"github.com/shoal-data/shoal/models/baseline"
-	"github.com/shoal-data/shoal/models/logit"
 	"github.com/shoal-data/shoal/models/metrics"
 	"github.com/shoal-data/shoal/models/transform"
 )
 
 // Names of the models of a target.
 const (
-	Logistic = "logistic"
 	Recency  = "recency"
+	Logistic = "logistic"
+	Trees    = "trees"
 )
 
 // Params say how models are trained.
 type Params struct {
 	L2           float64 // penalty of the logistic model
 	MinPositives int     // training customers of either outcome, at least
-	Seed         uint64  // of bootstrap intervals
+	Seed         uint64  // of boosted trees, bootstrap intervals and shuffled labels
 	Workers      int
 }
 
@@ -42,23 +42,31 @@ type Question struct {
 	Skip     string // why it cannot be modelled; empty when it can
 }
 
-// Input is what a question is answered from.
+// Input is what questions are answered from.
 type Input struct {
 	Features []string        // columns to learn from
-	Score    *features.Table // the customers to score, with EligibleColumn
-	// Past is the table of a snapshot of the schedule, with the target's label.
+	Linear   []string        // of these, those that a linear model learns from
+	Score    *features.Table // the customers to score, with StandingColumn
+	// Past is the table of a snapshot of the schedule, with the target's label and
+	// StandingColumn.
 	Past func(timeline.AsOf) *features.Table
+	// Sayings put the columns into words.
+	Sayings map[string]*features.Saying
 }
 
-// EligibleColumn is the column that is 1 for customers a target is scored for.
-func EligibleColumn(target string) string { return "eligible." + target }
+// StandingColumn is the column of a customer's targets.Standing to a target.
+func StandingColumn(target string) string { return "standing." + target }
 
 // An Answer is a target's prediction for every customer.
 type Answer struct {
 	targets.Target
 	Probability []float64 // NaN for who is not eligible, and for all when there is no model
-	Percentile  []float64 // (0, 100): share of the scored customers who are less likely
+	Percentile  []float64 // (0, 100): share of the scored customers whom the model thinks less likely
+	Reasons     *Reasons  // nil when there is no model
+	Fitted      *Fitted   // the model that scores; nil when there is none
 	Metrics     []outputs.Metric
+	Calibration []Reliability
+	Audit       []Labels
 	Summary     Summary
 	Warnings    []models.Warning
 }
@@ -71,16 +79,18 @@ type Summary struct {
 	Gap     int    `json:"gap_days"`
 	Horizon int    `json:"horizon_days"`
 	// Eligible customers were active within so many days; 0 is at any time.
-	ActiveWithin int            `json:"active_within_days"`
-	Skipped      string         `json:"skipped,omitempty"` // why there is no model
-	TestDate     string         `json:"test_date,omitempty"`
-	TestRows     int            `json:"test_rows,omitempty"`
-	Positives    int            `json:"test_positives,omitempty"`
-	Champion     string         `json:"champion,omitempty"`
-	AUC          outputs.Figure `json:"auc"`
-	LogLoss      outputs.Figure `json:"log_loss"`
-	ECE          outputs.Figure `json:"ece"`
-	Scored       int            `json:"scored_customers"`
+	ActiveWithin int    `json:"active_within_days"`
+	Skipped      string `json:"skipped,omitempty"` // why there is no model
+	TestDate     string `json:"test_date,omitempty"`
+	TestRows     int    `json:"test_rows,omitempty"`
+	Positives    int    `json:"test_positives,omitempty"`
+	Champion     string `json:"champion,omitempty"`
+	// Figures are those of the best model that is not the recency rule, beside the rule's.
+	Best    string         `json:"best_model,omitempty"`
+	AUC     outputs.Figure `json:"auc"`
+	LogLoss outputs.Figure `json:"log_loss"`
+	ECE     outputs.Figure `json:"ece"`
+	Scored  int            `json:"scored_customers"`
 }
 
 func (a *Answer) warn(code, format string, args ...any) {
@@ -93,268 +103,307 @@ func (a *Answer) skip(format string, args ...any) {
 	a.warn("target.none", "no model for target %s: %s; its columns are null", a.Name, a.Summary.Skipped)
 }
 
-// Run answers one question.
-func Run(ctx context.Context, p Params, q Question, in Input) (*Answer, error) {
+// Run answers questions, one after another. answered hears of each.
+func Run(ctx context.Context, p Params, questions []Question, in Input, answered func(*Answer)) error {
+	var s *sample // kept for the next question of the same dates
+	for _, q := range questions {
+		if q.Skip == "" && (s == nil || !slices.Equal(s.dates, q.Schedule.Train)) {
+			var err error
+			if s, err = newSample(ctx, p, in, q.Schedule.Train); err != nil {
+				return fmt.Errorf("target %s: %w", q.Name, err)
+			}
+		}
+		a, err := answer(ctx, p, q, in, s)
+		if err != nil {
+			return fmt.Errorf("target %s: %w", q.Name, err)
+		}
+		answered(a)
+	}
+	return nil
+}
+
+func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*Answer, error) {
 	n := in.Score.Rows()
 	a := &Answer{Target: q.Target, Probability: make([]float64, n), Percentile: make([]float64, n)}
 	for i := range n {
 		a.Probability[i], a.Percentile[i] = math.NaN(), math.NaN()
 	}
 	a.Summary = Summary{Name: q.Name, Kind: q.Kind.String(), Role: q.RoleName(), Gap: q.Gap, Horizon: q.Horizon, ActiveWithin: q.ActiveWithin}
+	if err := a.audit(q, in); err != nil {
+		return nil, err
+	}
 	if q.Skip != "" {
 		a.skip("%s", q.Skip)
 		return a, nil
 	}
-	train, err := labelled(in, q, q.Schedule.Train)
+	y, err := s.labels(q.Name)
 	if err != nil {
 		return nil, err
 	}
-	if pos := positives(train.y); pos < p.MinPositives || len(train.y)-pos < p.MinPositives {
-		a.skip("%d training customers over %d snapshots with %d positives; models.min_positives asks for %d of either outcome", len(train.y), len(q.Schedule.Train), pos, p.MinPositives)
+	sp := s.split(y, p.MinPositives)
+	pos := positivesOf(y, sp.all)
+	if pos < p.MinPositives || len(sp.all)-pos < p.MinPositives {
+		a.skip("%d training customers over %d snapshots with %d positives; models.min_positives asks for %d of either outcome", len(sp.all), len(q.Schedule.Train), pos, p.MinPositives)
 		return a, nil
 	}
-	fitted, warnings, err := fit(ctx, q, &train, p)
-	if err != nil {
+	var fitted []*Fitted
+	for _, c := range a.candidates(p, q, in, s, y) {
+		f, err := c.learn(ctx, sp, y)
+		if errors.Is(err, transform.ErrConstant) {
+			continue // there is nothing for it to learn from
+		}
+		if err != nil {
+			return nil, err
+		}
+		fitted = append(fitted, f)
+	}
+	leaks := newLeaks(p, q, in, s, sp, y)
+	if err := leaks.fit(ctx); err != nil {
 		return nil, err
 	}
-	test, err := labelled(in, q, []timeline.AsOf{q.Schedule.Test})
-	if err != nil {
+	if err := a.judge(ctx, p, q, in, fitted, leaks); err != nil {
 		return nil, err
 	}
-	a.Summary.TestDate, a.Summary.TestRows, a.Summary.Positives = q.Schedule.Test.String(), len(test.y), positives(test.y)
-	a.audit(q, train.y, test.y)
-	a.Warnings = append(a.Warnings, warnings...)
-	if err := a.judge(ctx, p, q, fitted, test); err != nil {
-		return nil, err
-	}
-	return a, a.score(in, q, fitted)
+	return a, a.score(ctx, p, q, in)
 }
 
-// examples are labelled customers of one or more snapshots.
-type examples struct {
-	x models.Matrix
-	y []float64
+// tested is a model on the snapshot that it has not seen.
+type tested struct {
+	*Fitted
+	score, probability []float64
+	loss               []float64 // of each customer
+	binary             *metrics.Binary
+	figures            map[string]*float64
 }
 
-func labelled(in Input, q Question, at []timeline.AsOf) (examples, error) {
-	e := examples{x: models.Matrix{Names: in.Features}}
-	labels := make([][]float64, len(at))
-	rows := 0
-	for i, a := range at {
-		var err error
-		if labels[i], err = in.Past(a).Values(targets.LabelColumn(q.Name)); err != nil {
-			return e, err
-		}
-		for _, y := range labels[i] {
-			if !math.IsNaN(y) {
-				rows++
-			}
-		}
-	}
-	e.x.Data, e.y = make([]float64, 0, rows*len(in.Features)), make([]float64, 0, rows)
-	for i, a := range at {
-		row := 0
-		for part := range in.Past(a).Parts() {
-			label := labels[i][row:][:part.Rows()]
-			var err error
-			if e.x.Data, err = part.Matrix(e.x.Data, in.Features, func(k int) bool { return !math.IsNaN(label[k]) }); err != nil {
-				return e, err
-			}
-			row += part.Rows()
-		}
-		for _, y := range labels[i] {
-			if !math.IsNaN(y) {
-				e.y = append(e.y, y)
-			}
-		}
-	}
-	return e, nil
-}
-
-func positives(y []float64) int {
-	n := 0
-	for _, v := range y {
-		if v == 1 {
-			n++
-		}
-	}
-	return n
-}
-
-// audit warns of labels that a reader of the metrics should know about.
-func (a *Answer) audit(q Question, train, test []float64) {
-	if len(test) == 0 {
-		a.warn("target.no_test", "target %s: nobody is eligible at the test snapshot %s; the model is untested", q.Name, q.Schedule.Test)
-		return
-	}
-	before, now := float64(positives(train))/float64(len(train)), float64(positives(test))/float64(len(test))
-	if math.Abs(before-now) > 0.1 {
-		a.warn("target.shift", "target %s: %.0f%% of training customers are positive and %.0f%% at the test snapshot %s: the behaviour is moving, so probabilities may be off by as much",
-			q.Name, 100*before, 100*now, q.Schedule.Test)
-	}
-}
-
-// fittedTarget is a target's model and the rule beside it.
-type fittedTarget struct {
-	prepared *transform.Model
-	logit    *logit.Model
-	recency  *baseline.Model
-}
-
-// fit learns from the examples, whose matrix it uses up: it is the largest thing
-// in memory.
-func fit(ctx context.Context, q Question, train *examples, p Params) (*fittedTarget, []models.Warning, error) {
-	var f fittedTarget
-	tp := transform.DefaultParams()
-	tp.Workers = p.Workers
-	var err error
-	if f.prepared, _, err = transform.Fit(ctx, tp, train.x); err != nil {
-		return nil, nil, err
-	}
-	if f.recency, _, err = baseline.Fit(ctx, baseline.DefaultParams(q.Recency()), train.x, train.y); err != nil {
-		return nil, nil, err
-	}
-	z, err := f.prepared.Replace(train.x)
+// judge measures every model on the test snapshot and names the champion: the
+// model of the least log-loss, unless that may be by chance no less than the
+// recency rule's.
+func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitted []*Fitted, leaks *leaks) error {
+	table := in.Past(q.Schedule.Test)
+	labels, err := table.Values(targets.LabelColumn(q.Name))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	train.x = models.Matrix{}
-	lp := logit.DefaultParams()
-	lp.L2, lp.Workers = p.L2, p.Workers
-	var warnings []models.Warning
-	if f.logit, warnings, err = logit.Fit(ctx, lp, z, train.y); err != nil {
-		return nil, nil, err
+	place := make([]int, len(labels)) // among the eligible
+	var y []float64
+	for i, label := range labels {
+		if place[i] = -1; !math.IsNaN(label) {
+			place[i] = len(y)
+			y = append(y, label)
+		}
 	}
-	return &f, warnings, nil
-}
-
-// predict is the probability by each model, for rows of raw features.
-func (f *fittedTarget) predict(model string, x models.Matrix) ([]float64, error) {
-	if model == Recency {
-		return f.recency.Predict(nil, x)
-	}
-	z, err := f.prepared.Apply(models.Matrix{}, x)
-	if err != nil {
-		return nil, err
-	}
-	return f.logit.Predict(nil, z)
-}
-
-// judge measures both models on the snapshot that neither has seen and names
-// the one of lower log-loss.
-func (a *Answer) judge(ctx context.Context, p Params, q Question, f *fittedTarget, test examples) error {
-	a.Summary.Champion = Logistic
-	best := math.Inf(1)
-	if len(test.y) == 0 {
+	a.Fitted = fitted[len(fitted)-1]
+	a.Summary.TestDate, a.Summary.TestRows, a.Summary.Champion = q.Schedule.Test.String(), len(y), a.Fitted.Name
+	if len(y) == 0 {
+		a.warn("target.untested", "target %s: nobody was eligible at the test snapshot %s, so no model could be compared with the recency rule", q.Name, q.Schedule.Test)
+		a.Fitted, a.Summary.Champion = fitted[0], fitted[0].Name
 		return nil
 	}
-	for _, model := range []string{Logistic, Recency} {
-		predicted, err := f.predict(model, test.x)
-		if err != nil {
-			return err
-		}
-		b, err := metrics.NewBinary(test.y, predicted)
-		if err != nil {
-			return err
-		}
-		figures, err := a.measure(ctx, p, q, model, b)
-		if err != nil {
-			return err
-		}
-		if loss := figures["log_loss"]; loss != nil && *loss < best {
-			a.Summary.Champion, best = model, *loss
-		}
-		for name, to := range map[string]*outputs.Figure{"auc": &a.Summary.AUC, "log_loss": &a.Summary.LogLoss, "ece": &a.Summary.ECE} {
-			if model == Logistic {
-				to.Model = figures[name]
-			} else {
-				to.Baseline = figures[name]
+	all := make([]*tested, len(fitted))
+	sets := make([][]string, 0, len(fitted)+1)
+	for k, f := range fitted {
+		all[k] = &tested{Fitted: f, score: make([]float64, len(y))}
+		sets = append(sets, f.Columns)
+	}
+	sets = append(sets, leaks.columns())
+	shuffled := make([]float64, len(y))
+	err = scan(ctx, table, p.Workers, func(i int) bool { return place[i] >= 0 }, sets, func(_ int, b *block) error {
+		first := place[b.rows[0]]
+		for k, t := range all {
+			if _, err := t.Scores(t.score[first:][:len(b.rows)], b.x[k]); err != nil {
+				return err
 			}
 		}
+		return leaks.score(shuffled[first:][:len(b.rows)], b.x[len(all)])
+	})
+	if err != nil {
+		return err
 	}
+	for _, t := range all {
+		if err := a.measure(ctx, p, q, t, y); err != nil {
+			return err
+		}
+	}
+	a.Summary.Positives = all[0].binary.Positives()
+	if err := a.choose(ctx, p, q, all); err != nil {
+		return err
+	}
+	return a.alarms(ctx, p, q, leaks, y, shuffled)
+}
+
+// choose names the champion.
+func (a *Answer) choose(ctx context.Context, p Params, q Question, all []*tested) error {
+	rule, best := all[0], (*tested)(nil)
+	for _, t := range all[1:] {
+		if best == nil || *t.figures["log_loss"] < *best.figures["log_loss"] {
+			best = t
+		}
+	}
+	champion := rule
+	if best != nil {
+		gain, low, high, err := a.gain(ctx, p, rule, best)
+		if err != nil {
+			return err
+		}
+		a.Metrics = append(a.Metrics, outputs.Metric{Target: q.Name, Model: best.Name, Split: "test", Snapshot: q.Schedule.Test.String(), Name: "log_loss_gain_on_recency",
+			Value: gain, Low: low, High: high, HasInterval: true, Rows: best.binary.Rows(), Positives: best.binary.Positives()})
+		if low > 0 {
+			champion = best
+		} else {
+			a.warn("target.baseline_wins", "target %s: no model beats the recency rule out of time beyond chance (the best, %s: log-loss %.4f against %.4f, gain %.4f, 95%% interval %.4f to %.4f), so the rule's probabilities are published",
+				q.Name, best.Name, *best.figures["log_loss"], *rule.figures["log_loss"], gain, low, high)
+		}
+		a.Summary.Best = best.Name
+	}
+	for name, to := range map[string]*outputs.Figure{"auc": &a.Summary.AUC, "log_loss": &a.Summary.LogLoss, "ece": &a.Summary.ECE} {
+		to.Baseline = rule.figures[name]
+		if best != nil {
+			to.Model = best.figures[name]
+		}
+	}
+	a.Fitted, a.Summary.Champion = champion.Fitted, champion.Name
 	for i := range a.Metrics {
-		a.Metrics[i].Champion = a.Metrics[i].Model == a.Summary.Champion
+		a.Metrics[i].Champion = a.Metrics[i].Model == champion.Name
 	}
-	if a.Summary.Champion == Recency {
-		a.warn("target.baseline_wins", "target %s: the logistic model does not beat the recency rule out of time (log-loss %.4f against %.4f), so the rule's probabilities are published",
-			q.Name, *a.Summary.LogLoss.Model, *a.Summary.LogLoss.Baseline)
+	for i := range a.Calibration {
+		a.Calibration[i].Champion = a.Calibration[i].Model == champion.Name
+	}
+	if shift := champion.figures["calibration_in_the_large"]; shift != nil && math.Abs(*shift) > 0.1 {
+		a.warn("target.shift", "target %s: %s says %.0f%% on average at the test snapshot %s, where %.0f%% were positive: the behaviour is moving, so probabilities may be off by as much",
+			q.Name, champion.Name, 100*(*shift+*champion.figures["prevalence"]), q.Schedule.Test, 100**champion.figures["prevalence"])
 	}
 	return nil
 }
 
-// measure appends a model's figures and returns them by name, nil where one is
-// not defined.
-func (a *Answer) measure(ctx context.Context, p Params, q Question, model string, b *metrics.Binary) (map[string]*float64, error) {
-	bp := metrics.DefaultBootstrapParams()
-	bp.Seed, bp.Workers, bp.Replicates = p.Seed, p.Workers, 200
-	figures := map[string]*float64{}
+// gain is how much less the log-loss of model is than the rule's, and its 95%
+// interval over resampled customers, the same ones for both.
+func (a *Answer) gain(ctx context.Context, p Params, rule, model *tested) (gain, low, high float64, err error) {
+	difference := make([]float64, len(rule.loss))
+	for i := range difference {
+		difference[i] = rule.loss[i] - model.loss[i]
+	}
+	iv, _, err := metrics.Bootstrap(ctx, p.bootstrap(), len(difference), nil, func(times []int32) (float64, bool) { return weighted(difference, times), true })
+	return weighted(difference, nil), iv.Low, iv.High, err
+}
+
+// weighted is the mean of v, element i counted times[i] times; nil is once each.
+func weighted(v []float64, times []int32) float64 {
+	sum, n := 0.0, 0.0
+	for i, x := range v {
+		t := 1.0
+		if times != nil {
+			t = float64(times[i])
+		}
+		sum += t * x
+		n += t
+	}
+	return sum / n
+}
+
+func (p Params) bootstrap() metrics.BootstrapParams {
+	b := metrics.DefaultBootstrapParams()
+	b.Seed, b.Workers, b.Replicates = p.Seed, p.Workers, 200
+	return b
+}
+
+// measure appends a model's figures and its reliability table.
+func (a *Answer) measure(ctx context.Context, p Params, q Question, t *tested, y []float64) error {
+	var err error
+	if t.probability, err = t.Calibrated(nil, t.score); err != nil {
+		return err
+	}
+	if t.binary, err = metrics.NewBinary(y, t.probability); err != nil {
+		return err
+	}
+	t.loss = make([]float64, len(y))
+	for i, v := range t.probability {
+		if y[i] == 0 {
+			v = 1 - v
+		}
+		t.loss[i] = -math.Log(max(v, 0x1p-52))
+	}
+	t.figures = map[string]*float64{}
+	b := t.binary
 	for _, f := range []struct {
 		name     string
 		of       func(*metrics.Binary) (float64, bool)
-		interval bool
+		interval func(times []int32) (float64, bool)
 	}{
-		{"auc", (*metrics.Binary).AUC, true},
-		{"average_precision", (*metrics.Binary).AveragePrecision, false},
-		{"log_loss", (*metrics.Binary).LogLoss, true},
-		{"brier", (*metrics.Binary).Brier, false},
-		{"ks", (*metrics.Binary).KS, false},
-		{"top_decile_lift", (*metrics.Binary).TopDecileLift, false},
-		{"calibration_in_the_large", (*metrics.Binary).CalibrationInTheLarge, false},
-		{"ece", func(b *metrics.Binary) (float64, bool) { return b.ExpectedCalibrationError(10, metrics.EqualCount) }, false},
-		{"prevalence", (*metrics.Binary).Prevalence, false},
+		{"auc", (*metrics.Binary).AUC, func(times []int32) (float64, bool) { return b.Resample(times).AUC() }},
+		{"average_precision", (*metrics.Binary).AveragePrecision, nil},
+		{"log_loss", (*metrics.Binary).LogLoss, func(times []int32) (float64, bool) { return weighted(t.loss, times), true }},
+		{"brier", (*metrics.Binary).Brier, nil},
+		{"ks", (*metrics.Binary).KS, nil},
+		{"top_decile_lift", (*metrics.Binary).TopDecileLift, nil},
+		{"calibration_in_the_large", (*metrics.Binary).CalibrationInTheLarge, nil},
+		{"ece", func(b *metrics.Binary) (float64, bool) { return b.ExpectedCalibrationError(10, metrics.EqualCount) }, nil},
+		{"prevalence", (*metrics.Binary).Prevalence, nil},
 	} {
 		v, ok := f.of(b)
-		m := outputs.Metric{Target: q.Name, Model: model, Split: "test", Snapshot: q.Schedule.Test.String(), Name: f.name, Value: math.NaN(), Rows: b.Rows(), Positives: b.Positives()}
+		m := outputs.Metric{Target: q.Name, Model: t.Name, Split: "test", Snapshot: q.Schedule.Test.String(), Name: f.name, Value: math.NaN(), Rows: b.Rows(), Positives: b.Positives()}
 		if ok {
 			m.Value = v
-			figures[f.name] = &v
+			t.figures[f.name] = &v
 		}
-		if ok && f.interval {
-			iv, ok, err := metrics.Bootstrap(ctx, bp, b.Rows(), nil, func(times []int32) (float64, bool) { return f.of(b.Resample(times)) })
+		if ok && f.interval != nil {
+			iv, ok, err := metrics.Bootstrap(ctx, p.bootstrap(), b.Rows(), nil, f.interval)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			m.Low, m.High, m.HasInterval = iv.Low, iv.High, ok
 		}
 		a.Metrics = append(a.Metrics, m)
 	}
-	return figures, nil
-}
-
-// score applies the champion to the eligible customers, batch by batch.
-func (a *Answer) score(in Input, q Question, f *fittedTarget) error {
-	eligible, err := in.Score.Values(EligibleColumn(q.Name))
-	if err != nil {
-		return err
+	for _, r := range b.Reliability(10, metrics.EqualCount) {
+		a.Calibration = append(a.Calibration, Reliability{Target: q.Name, Model: t.Name, Snapshot: q.Schedule.Test.String(), ReliabilityBin: r})
 	}
-	row := 0
-	var data []float64
-	for part := range in.Score.Parts() {
-		n := part.Rows()
-		if data, err = part.Matrix(data[:0], in.Features, func(i int) bool { return eligible[row+i] == 1 }); err != nil {
-			return err
-		}
-		if len(data) > 0 {
-			p, err := f.predict(a.Summary.Champion, models.Matrix{Names: in.Features, Data: data})
-			if err != nil {
-				return err
-			}
-			for i := range n {
-				if eligible[row+i] == 1 {
-					a.Probability[row+i] = p[0]
-					p = p[1:]
-					a.Summary.Scored++
-				}
-			}
-		}
-		row += n
-	}
-	percentiles(a.Probability, a.Percentile)
 	return nil
 }
 
-// percentiles writes, for every probability that is not NaN, the share of the
-// others below it in percent; equal probabilities share the middle of theirs.
+// score applies the champion to the eligible customers, block by block, and says why.
+func (a *Answer) score(ctx context.Context, p Params, q Question, in Input) error {
+	standing, err := in.Score.Values(StandingColumn(q.Name))
+	if err != nil {
+		return err
+	}
+	eligible := func(i int) bool { return standing[i] == float64(targets.Eligible) }
+	a.Reasons = newReasons(a.Fitted, in, len(standing))
+	explainers := make([]*explainer, p.Workers)
+	for w := range explainers {
+		explainers[w] = a.Reasons.explainer(a.Fitted)
+	}
+	scores := slices.Clone(a.Probability) // NaN for who is not eligible
+	err = scan(ctx, in.Score, p.Workers, eligible, [][]string{a.Fitted.Columns, a.Reasons.companions}, func(worker int, b *block) error {
+		of, err := a.Fitted.Scores(nil, b.x[0])
+		if err != nil {
+			return err
+		}
+		for k, i := range b.rows {
+			scores[i] = of[k]
+		}
+		if of, err = a.Fitted.Calibrated(of, of); err != nil {
+			return err
+		}
+		for k, i := range b.rows {
+			a.Probability[i] = of[k]
+		}
+		return explainers[worker].explain(b)
+	})
+	if err != nil {
+		return err
+	}
+	for _, v := range scores {
+		if !math.IsNaN(v) {
+			a.Summary.Scored++
+		}
+	}
+	percentiles(scores, a.Percentile)
+	return nil
+}
+
+// percentiles writes, for every score that is not NaN, the share of the others
+// below it in percent; equal scores share the middle of theirs.
 func percentiles(p, out []float64) {
 	var order []int
 	for i, v := range p {

@@ -207,9 +207,14 @@ type Session struct {
 
 // A known is what has been worked out for a tree.
 type known struct {
-	at     map[uint64]int32 // by the conditions met, a bit each: where in shares
+	few    []int32          // by the conditions met, a bit each, when they are few: place in shares, from 1
+	many   map[uint64]int32 // likewise, when they are many
+	count  int32
 	shares []float64
 }
+
+// fewConditions is how many conditions have a table of their combinations.
+const fewConditions = 10
 
 // remembered is how many combinations of a tree are kept, the first ones met: with
 // 100 trees of 15 leaves they take at most 25 MB.
@@ -252,19 +257,32 @@ func (s *Session) shares(k int, row []float64) []float64 {
 			met |= 1 << (i & 63)
 		}
 	}
-	if n <= 64 {
-		if at, ok := room.at[met]; ok {
-			return room.shares[int(at)*d:][:d]
+	var at int32
+	switch {
+	case n <= fewConditions:
+		if room.few == nil {
+			room.few = make([]int32, 1<<n)
 		}
+		at = room.few[met]
+	case n <= 64:
+		at = room.many[met]
+	}
+	if at > 0 {
+		return room.shares[int(at-1)*d:][:d]
 	}
 	shares := s.loose[:d]
-	if at := len(room.at); n <= 64 && at < remembered {
-		if room.at == nil {
-			room.at = map[uint64]int32{}
+	if n <= 64 && room.count < remembered {
+		room.count++
+		if room.few != nil {
+			room.few[met] = room.count
+		} else {
+			if room.many == nil {
+				room.many = map[uint64]int32{}
+			}
+			room.many[met] = room.count
 		}
-		room.at[met] = int32(at)
 		room.shares = append(room.shares, shares...)
-		shares = room.shares[at*d:]
+		shares = room.shares[len(room.shares)-d:]
 	}
 	clear(shares)
 	t.explain(shares, row, s.product, s.sum, s.which)

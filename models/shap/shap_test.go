@@ -248,7 +248,7 @@ print(json.dumps(b.predict(numpy.array(a["x"], dtype=float), pred_contrib=True, 
 // they are more than it keeps, not in trees of more conditions than it can tell apart.
 func TestSession(t *testing.T) {
 	x, y := sample(9000, 6, 3)
-	for _, leaves := range []int{3, 15, 90} {
+	for _, leaves := range []int{3, 11, 12, 15, 90} {
 		p := gbdt.DefaultParams()
 		p.Loss, p.Trees, p.Leaves, p.MinLeafRows = gbdt.Squared, 6, leaves, 2
 		e := shap.ForTrees(fit(t, p, x, y))

@@ -22,6 +22,9 @@ import (
 	"github.com/shoal-data/shoal/models/internal/numeric"
 )
 
+// ErrConstant is wrapped by the error of Fit when no column varies.
+var ErrConstant = errors.New("constant columns")
+
 // Impute says what stands in for a missing value (NaN).
 type Impute string
 
@@ -225,7 +228,7 @@ func Fit(ctx context.Context, p Params, x models.Matrix) (*Model, []models.Warni
 		}
 	}
 	if len(m.kept) == 0 {
-		return nil, warnings, fmt.Errorf("transform: none of the %d columns varies over the %d rows (%s)", d, n, columns[0])
+		return nil, warnings, fmt.Errorf("transform: %w: none of the %d columns varies over the %d rows (%s)", ErrConstant, d, n, columns[0])
 	}
 	return m, warnings, nil
 }

@@ -1,0 +1,221 @@
+package predict
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/targets"
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/gbdt"
+)
+
+// A sample is the customers of the training snapshots, oldest first, cut into bins
+// once for all targets of these dates.
+type sample struct {
+	dates  []timeline.AsOf
+	tables []*features.Table
+	from   []int // first row of each date, and behind the last one's last
+	data   *gbdt.Dataset
+}
+
+func newSample(ctx context.Context, p Params, in Input, dates []timeline.AsOf) (*sample, error) {
+	s := &sample{dates: dates, from: []int{0}}
+	for i, a := range dates {
+		t := in.Past(a)
+		s.tables = append(s.tables, t)
+		s.from = append(s.from, s.from[i]+t.Rows())
+	}
+	if s.rows() == 0 {
+		return s, nil
+	}
+	tp := treeParams(p)
+	var err error
+	s.data, err = gbdt.NewDataset(ctx, tp, in.Features, s.rows(), func(values []float64, j int) error {
+		return s.column(values, in.Features[j])
+	})
+	return s, err
+}
+
+func (s *sample) rows() int { return s.from[len(s.from)-1] }
+
+// column writes a column of all dates to values.
+func (s *sample) column(values []float64, name string) error {
+	for i, t := range s.tables {
+		v, err := t.Values(name)
+		if err != nil {
+			return err
+		}
+		copy(values[s.from[i]:], v)
+	}
+	return nil
+}
+
+// labels are a target's, NaN for who is not eligible.
+func (s *sample) labels(target string) ([]float64, error) {
+	y := make([]float64, s.rows())
+	return y, s.column(y, targets.LabelColumn(target))
+}
+
+// matrix is the named columns of the given rows, which rise.
+func (s *sample) matrix(names []string, rows []uint32) (models.Matrix, error) {
+	x := models.Matrix{Names: names, Data: make([]float64, 0, len(rows)*len(names))}
+	row := 0
+	for _, t := range s.tables {
+		for part := range t.Parts() {
+			end := row + part.Rows()
+			begin, _ := slices.BinarySearch(rows, uint32(row))
+			stop, _ := slices.BinarySearch(rows, uint32(end))
+			if mine := rows[begin:stop]; len(mine) > 0 {
+				var err error
+				x.Data, err = part.Matrix(x.Data, names, func(i int) bool {
+					_, ok := slices.BinarySearch(mine, uint32(row+i))
+					return ok
+				})
+				if err != nil {
+					return x, err
+				}
+			}
+			row = end
+		}
+	}
+	return x, nil
+}
+
+// A split says which labelled rows a model is first fitted on, and on which of them
+// it is stopped and calibrated: the newest training snapshot, as far from the
+// others as the date to be scored is from it. One snapshot alone, or too few of
+// either outcome in one of the parts, and every fourth row has to do.
+type split struct {
+	all, fit, hold []uint32
+	byDate         bool
+}
+
+func (s *sample) split(y []float64, least int) split {
+	var p split
+	newest := s.from[len(s.from)-2]
+	for i, label := range y {
+		if !math.IsNaN(label) {
+			p.all = append(p.all, uint32(i))
+			if i < newest {
+				p.fit = append(p.fit, uint32(i))
+			} else {
+				p.hold = append(p.hold, uint32(i))
+			}
+		}
+	}
+	enough := func(rows []uint32) bool {
+		n := positivesOf(y, rows)
+		return n >= least && len(rows)-n >= least
+	}
+	if p.byDate = enough(p.fit) && enough(p.hold); p.byDate {
+		return p
+	}
+	p.fit, p.hold = nil, nil
+	for k, i := range p.all {
+		if k%4 == 3 {
+			p.hold = append(p.hold, i)
+		} else {
+			p.fit = append(p.fit, i)
+		}
+	}
+	return p
+}
+
+func positivesOf(y []float64, rows []uint32) int {
+	n := 0
+	for _, i := range rows {
+		if y[i] == 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// thin keeps at most about most of the rows, evenly.
+func thin(rows []uint32, most int) []uint32 {
+	step := (len(rows) + most - 1) / most
+	if step <= 1 {
+		return rows
+	}
+	var kept []uint32
+	for k := 0; k < len(rows); k += step {
+		kept = append(kept, rows[k])
+	}
+	return kept
+}
+
+// A block is some kept rows of one part of a table.
+type block struct {
+	rows []int           // of the table, rising
+	x    []models.Matrix // as many rows, one for each set of columns
+}
+
+// scan hands the rows of a table for which keep is true to work, block by block
+// and from several goroutines, each with its own number. sets are the columns
+// that work wants.
+func scan(ctx context.Context, t *features.Table, workers int, keep func(row int) bool, sets [][]string, work func(worker int, b *block) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	blocks := make(chan *block, workers)
+	free := make(chan *block, 2*workers+1)
+	for range cap(free) {
+		b := &block{x: make([]models.Matrix, len(sets))}
+		for k, names := range sets {
+			b.x[k].Names = names
+		}
+		free <- b
+	}
+	g.Go(func() error {
+		defer close(blocks)
+		row := 0
+		for part := range t.Parts() {
+			var b *block
+			select {
+			case b = <-free:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			b.rows = b.rows[:0]
+			for i := range part.Rows() {
+				if keep(row + i) {
+					b.rows = append(b.rows, row+i)
+				}
+			}
+			of := func(i int) bool { return keep(row + i) }
+			for k, names := range sets {
+				var err error
+				if b.x[k].Data, err = part.Matrix(b.x[k].Data[:0], names, of); err != nil {
+					return err
+				}
+			}
+			row += part.Rows()
+			if len(b.rows) == 0 {
+				free <- b
+				continue
+			}
+			select {
+			case blocks <- b:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	for w := range workers {
+		g.Go(func() error {
+			for b := range blocks {
+				if err := work(w, b); err != nil {
+					return fmt.Errorf("rows %d to %d: %w", b.rows[0], b.rows[len(b.rows)-1], err)
+				}
+				free <- b
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
