@@ -294,6 +294,45 @@ func checkChunk(chunk parquet.ColumnChunk, m format.ColumnMetaData) error {
 	return nil
 }
 
+// A page of nulls alone, before, between or after pages of identifiers, moves
+// no other page's bounds in the page index.
+func TestPagesOfNullIdentifiers(t *testing.T) {
+	const pageRows = 32 << 10 // a page of 16-byte identifiers
+	for name, nullPage := range map[string]func(page int) bool{
+		"first":       func(p int) bool { return p == 0 },
+		"second":      func(p int) bool { return p == 1 },
+		"last":        func(p int) bool { return p == 2 },
+		"all but one": func(p int) bool { return p != 1 },
+		"all":         func(int) bool { return true },
+	} {
+		for _, typ := range []arrow.DataType{&arrow.FixedSizeBinaryType{ByteWidth: 16}, &arrow.FixedSizeBinaryType{ByteWidth: 5}} {
+			null := func(_ *rand.Rand, i int) bool { return nullPage(i / pageRows) }
+			values := patternColumn(1, typ, 3*pageRows, null, valuePatterns["distinct"])
+			rec := array.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "id", Type: typ, Nullable: true}}, nil), []arrow.Array{values}, 3*pageRows)
+			data := encode(t, rec, options(nil), whole)
+			if err := checkStatistics(data); err != nil {
+				t.Errorf("%s of %s: %v", name, typ, err)
+			}
+			f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			index, err := f.RowGroups()[0].ColumnChunks()[0].ColumnIndex()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := index.NumPages(); n != 3 {
+				t.Fatalf("%s of %s: %d pages, so none is of nulls alone", name, typ, n)
+			}
+			for p := range 3 {
+				if index.NullPage(p) != nullPage(p) {
+					t.Errorf("%s of %s: page %d is said to be null: %t", name, typ, p, index.NullPage(p))
+				}
+			}
+		}
+	}
+}
+
 // A dictionary that grows too large ends: pages after that hold plain values,
 // and the next row group begins with a dictionary again.
 func TestDictionaryOverflow(t *testing.T) {
