@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/jobs/explain"
 	"github.com/shoal-data/shoal/jobs/nightly"
@@ -69,7 +70,7 @@ computes the same numbers in DuckDB from the job's own files.`,
 		},
 	}
 	c.Flags().StringVar(&path, "config", "shoal.yaml", "configuration `file`, or the manifest of a run")
-	c.Flags().StringVar(&customer, "customer", "", "the `id`, as the source spells it")
+	c.Flags().StringVar(&customer, "customer", "", "the `id`, as the source spells it, or an alias in the identity tables")
 	c.Flags().StringVar(&date, "date", "", "the `day` to describe the customer at the end of, YYYY-MM-DD")
 	c.Flags().StringVar(&column, "column", "", "explain this feature `column` event by event")
 	c.Flags().StringVar(&events, "events", "30", "events to list, `n` or all; of more, the first and the last are")
@@ -100,6 +101,13 @@ func writeExplanation(w io.Writer, r *explain.Report, most int) error {
 	b := &strings.Builder{}
 	first, last := r.Events[0], r.Events[len(r.Events)-1]
 	fmt.Fprintf(b, "Customer %s at the end of %s, %s\n", r.Customer, r.Date, r.TimeZone)
+	if r.Alias != "" {
+		kind := ""
+		if r.AliasKind != scan.CustomerKind {
+			kind = " (" + r.AliasKind + ")"
+		}
+		fmt.Fprintf(b, "  %s%s is an alias of %s in the identity tables\n", r.Alias, kind, r.Customer)
+	}
 	fmt.Fprintf(b, "  %s events, %s to %s", count(int64(len(r.Events))), first.Day, last.Day)
 	if r.Currency != "" {
 		fmt.Fprintf(b, "; amounts in %s", r.Currency)

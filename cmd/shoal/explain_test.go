@@ -80,6 +80,22 @@ func TestExplainGoldens(t *testing.T) {
 		before, _, _ := strings.Cut(stdout.String(), "\nfrequency — ")
 		printed(t, filepath.Join(testdata, file), before)
 	}
+	writeParquet(t, "identity.parquet", []struct {
+		Alias    string `parquet:"alias"`
+		Customer string `parquet:"customer"`
+	}{{"old-1", "ann"}, {"customer-7", "customer-7"}})
+	text, err := os.ReadFile("shoal.yaml")
+	if err == nil {
+		err = os.WriteFile("merged.yaml", append(text, "identity: [{path: identity.parquet}]\n"...), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alias, errs bytes.Buffer
+	if code := run(t.Context(), words("explain --config merged.yaml --customer old-1 --date 2024-03-31 --events 0 --column spend_30d"), &alias, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, &errs)
+	}
+	printed(t, filepath.Join(testdata, "alias.txt"), alias.String())
 	var script bytes.Buffer
 	if code := run(t.Context(), words("explain --customer ann --date 2024-03-31 --column spend_30d --sql"), &script, &script); code != 0 ||
 		!strings.Contains(script.String(), "CREATE OR REPLACE TABLE events AS") || !strings.Contains(script.String(), "in/a.parquet") || !strings.HasSuffix(script.String(), "GROUP BY customer_id;\n") {

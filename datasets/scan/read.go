@@ -129,13 +129,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 // loadLookups reads the tables beside the sources; what there is no table for is nil.
 func (p *Plan) loadLookups(ctx context.Context, dicts *datasets.Dicts, workers int) (resolver *identity.Resolver, quotes *rates.Rates, err error) {
 	if p.identity != nil {
-		var kinds []string
-		for i := range p.sources {
-			if s := &p.sources[i]; s.aliased() {
-				kinds = append(kinds, s.IDKind)
-			}
-		}
-		if resolver, err = p.identity.Load(ctx, p.fsys, p.IDType, kinds, dicts.Customer, workers); err != nil {
+		if resolver, err = p.resolver(ctx, dicts.Customer, workers); err != nil {
 			return nil, nil, err
 		}
 	}

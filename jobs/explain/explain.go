@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ import (
 // Options of one explanation.
 type Options struct {
 	Config   *config.Config
-	Customer string // as the source spells the id
+	Customer string // as the source spells the id, or an alias in the identity tables
 	Date     string // YYYY-MM-DD: the day whose end the customer is described at
 	Column   string // explain this column alone, event by event; "" lists all
 	FS       storage.FS
@@ -38,6 +39,11 @@ type Options struct {
 // A Report is everything that is known of one customer at the end of a date.
 type Report struct {
 	Customer string `json:"customer"`
+	// Alias is what the customer was asked for as, when that is another id, and
+	// its kind; both are "" otherwise.
+	Alias     string `json:"alias,omitempty"`
+	AliasKind string `json:"alias_kind,omitempty"`
+
 	Date     string `json:"date"`
 	AsOf     string `json:"as_of"` // the instant, RFC 3339 UTC
 	TimeZone string `json:"time_zone"`
@@ -137,7 +143,9 @@ type explainer struct {
 	families []features.Family
 	column   [2]int // family and position of Options.Column
 	plan     *scan.Plan
-	id       string // dictionary form
+	id       string        // dictionary form
+	alias    string        // kind of Options.Customer, when that is an alias of id
+	holders  []scan.Holder // whose alias Options.Customer is if it is no customer's own id
 
 	rows   *scan.Report
 	store  *timeline.Store
@@ -170,10 +178,44 @@ func open(ctx context.Context, o Options) (*explainer, error) {
 	if x.plan, err = source.Plan(ctx, o.FS); err != nil {
 		return nil, nightly.Classify(err)
 	}
-	if x.id, err = x.plan.IDType.Parse(o.Customer); err != nil {
-		return nil, nightly.Usage(fmt.Errorf("customer %q: %w", o.Customer, err))
+	return x, x.identify(ctx)
+}
+
+// identify finds out whose id was asked for. What the identity tables list among
+// customers' own ids is settled; what else may be one, they know as an alias
+// only if no row has it.
+func (x *explainer) identify(ctx context.Context) error {
+	holders, err := x.plan.Holders(ctx, x.Customer, x.Workers)
+	if err != nil {
+		return nightly.Classify(err)
 	}
-	return x, nil
+	own, fault := x.plan.IDType.Parse(x.Customer)
+	switch {
+	case fault == nil && len(holders) > 0 && holders[0].Kind == scan.CustomerKind:
+		if x.id = holders[0].Customer; x.id != own {
+			x.alias = scan.CustomerKind
+		}
+	case fault == nil:
+		x.id, x.holders = own, holders
+	case len(holders) > 0:
+		return x.follow(holders)
+	default:
+		return nightly.Usage(fmt.Errorf("customer %q: %w", x.Customer, fault))
+	}
+	return nil
+}
+
+// follow takes the one customer whose alias was asked for.
+func (x *explainer) follow(holders []scan.Holder) error {
+	var names []string
+	for _, h := range holders {
+		names = append(names, fmt.Sprintf("the %s of %s", h.Kind, x.plan.IDType.Format(h.Customer)))
+	}
+	if slices.ContainsFunc(holders, func(h scan.Holder) bool { return h.Customer != holders[0].Customer }) {
+		return nightly.Usage(fmt.Errorf("customer %q is %s in the identity tables: ask for one of them", x.Customer, strings.Join(names, " and ")))
+	}
+	x.id, x.alias, x.holders = holders[0].Customer, holders[0].Kind, nil
+	return nil
 }
 
 // findColumn looks up the column that is asked for.
@@ -211,6 +253,12 @@ func (x *explainer) read(ctx context.Context) error {
 		return nightly.Classify(err)
 	}
 	if x.rows.RowsAccepted == 0 {
+		if len(x.holders) > 0 && x.seen() == 0 {
+			if err := x.follow(x.holders); err != nil {
+				return err
+			}
+			return x.read(ctx)
+		}
 		return x.unknown(ctx)
 	}
 	x.store = log.Freeze(timeline.Options{Zone: x.zone, Dedupe: x.dedupe, IDType: x.plan.IDType})
@@ -218,10 +266,16 @@ func (x *explainer) read(ctx context.Context) error {
 	return err
 }
 
+// seen counts the customer's rows that were read and are no events.
+func (x *explainer) seen() int64 {
+	r := x.rows
+	return r.RowsRejected + r.RowsWithheld + r.RowsAfter - r.RowsSkipped
+}
+
 // unknown says why there is nothing to explain, and what may have been meant.
 func (x *explainer) unknown(ctx context.Context) error {
 	r := x.rows
-	if n := r.RowsRejected + r.RowsWithheld + r.RowsAfter - r.RowsSkipped; n > 0 {
+	if n := x.seen(); n > 0 {
 		var why []string
 		if later := r.RowsAfter - r.RowsSkipped; later > 0 {
 			why = append(why, fmt.Sprintf("%d are later", later))
@@ -232,7 +286,7 @@ func (x *explainer) unknown(ctx context.Context) error {
 		for _, j := range r.Rejects {
 			why = append(why, fmt.Sprintf("%d are refused for %s in column %s of source %s, first at %s, row %d", j.Count, j.Reason, j.Column, j.Source, j.First.File, j.First.Row))
 		}
-		return nightly.BadData(fmt.Errorf("customer %s has no event that can be used before the end of %s; of the customer's %d rows that were read %s", x.Customer, x.asOf, n, strings.Join(why, ", ")))
+		return nightly.BadData(fmt.Errorf("customer %s has no event that can be used before the end of %s; of the customer's %d rows that were read %s", x.named(), x.asOf, n, strings.Join(why, ", ")))
 	}
 	hint := fmt.Sprintf("ids are of type %v and must be typed as the source spells them, upper and lower case apart", x.plan.IDType)
 	near, err := x.nearestIDs(ctx)
@@ -244,7 +298,15 @@ func (x *explainer) unknown(ctx context.Context) error {
 	} else if r.RowsSkipped > 0 {
 		hint += fmt.Sprintf("; %d rows after the date were not looked at", r.RowsSkipped)
 	}
-	return nightly.BadData(fmt.Errorf("no row before the end of %s is of customer %q: %s", x.asOf, x.Customer, hint))
+	return nightly.BadData(fmt.Errorf("no row before the end of %s is of customer %s: %s", x.asOf, x.named(), hint))
+}
+
+// named is the customer for messages.
+func (x *explainer) named() string {
+	if x.alias == "" {
+		return strconv.Quote(x.Customer)
+	}
+	return fmt.Sprintf("%q, whose alias %q was asked for", x.plan.IDType.Format(x.id), x.Customer)
 }
 
 // nearestIDs looks at every id once for those that are like the one asked for.
@@ -282,6 +344,9 @@ func (x *explainer) report(ctx context.Context) (*Report, error) {
 			Rows: x.rows.Rows, Later: x.rows.RowsAfter - x.rows.RowsSkipped, Withheld: x.rows.RowsWithheld,
 		},
 		EventsSQL: x.eventsSQL(), SQL: x.customerSQL(),
+	}
+	if x.alias != "" {
+		r.Alias, r.AliasKind = x.Customer, x.alias
 	}
 	if len(x.rows.Currencies) > 0 {
 		r.Currency = x.rows.Currencies[0].Currency

@@ -565,6 +565,110 @@ out: out
 	}
 }
 
+// A customer may be asked for by any alias in the identity tables, of whatever
+// kind and however long the chain, and the answer says so.
+func TestAliasesAreCustomers(t *testing.T) {
+	dir := t.TempDir()
+	write := func(file string, rows any) {
+		t.Helper()
+		var err error
+		switch rows := rows.(type) {
+		case []row:
+			err = parquet.WriteFile(filepath.Join(dir, file), rows)
+		case []numbered:
+			err = parquet.WriteFile(filepath.Join(dir, file), rows)
+		case []link:
+			err = parquet.WriteFile(filepath.Join(dir, file), rows)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(s string) *string { return &s }
+	day := at("2024-03-10", 8)
+	write("till.parquet", []numbered{{7, day, "1"}, {70, day, "2"}, {8, day, "4"}, {500, day, "8"}, {12, at("2024-06-01", 8), "16"}})
+	write("web.parquet", []row{{name("ann@example.org"), day, "order", "32", "app"}, {name("bob@example.org"), day, "order", "64", "app"}})
+	write("app.parquet", []row{{name("bob@example.org"), day, "order", "128", "app"}, {name("500"), day, "order", "256", "app"}, {name("600"), day, "order", "512", "app"}, {name("12"), day, "order", "1024", "app"}})
+	write("merged.parquet", []link{{"700", "70"}, {"70", "7"}})
+	write("mails.parquet", []link{{"ann@example.org", "700"}, {"bob@example.org", "8"}})
+	write("cards.parquet", []link{{"bob@example.org", "9"}, {"500", "7"}, {"600", "8"}, {"12", "9"}})
+	c, err := config.Parse("test", []byte(fmt.Sprintf(`
+sources:
+  - path: %[1]s/till.parquet
+    columns: {customer_id: customer, event_time: time, amount: amount}
+    role: purchase
+  - path: %[1]s/web.parquet
+    id_kind: email
+    columns: {customer_id: customer, event_time: time, amount: amount}
+    role: purchase
+  - path: %[1]s/app.parquet
+    id_kind: card
+    columns: {customer_id: customer, event_time: time, amount: amount}
+    role: purchase
+identity:
+  - {path: %[1]s/merged.parquet}
+  - {path: %[1]s/mails.parquet, kind: email}
+  - {path: %[1]s/cards.parquet, kind: card}
+out: out
+`, dir)), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := func(id string) (string, *explain.Report) {
+		o := options(c, id, shopDate)
+		o.Column = "spend_lifetime"
+		r := mustExplain(t, o)
+		return fmt.Sprintf("%s (%s %s) %v", r.Customer, r.AliasKind, r.Alias, *r.Families[0].Columns[0].Value), r
+	}
+	for id, want := range map[string]string{
+		"7":               "7 ( ) 291", // 1 + 2 + 32 + 256
+		"70":              "7 (customer 70) 291",
+		"700":             "7 (customer 700) 291", // which no row has
+		"ann@example.org": "7 (email ann@example.org) 291",
+		"500":             "500 ( ) 8", // a customer's own number first, though it is a card's too
+		"600":             "8 (card 600) 580",
+		"8":               "8 ( ) 580",
+	} {
+		if got, _ := explained(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+	_, own := explained("7")
+	_, alias := explained("ann@example.org")
+	alias.Alias, alias.AliasKind = "", ""
+	if !reflect.DeepEqual(own, alias) {
+		t.Errorf("asked for by an alias the customer is\n%+v\nby the id\n%+v", alias, own)
+	}
+	for id, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"bob@example.org": {2, `customer "bob@example.org" is the card of 9 and the email of 8 in the identity tables: ask for one of them`},
+		"eve@example.org": {2, `"eve@example.org" is not one`},
+		"12":              {65, "1 are later"}, // the customer's own rows, if too late, and not the card's
+		"9999":            {65, `no row before the end of 2024-03-31 is of customer "9999"`},
+	} {
+		_, err := explain.Explain(t.Context(), options(c, id, shopDate))
+		if nightly.ExitCode(err) != want.code || !strings.Contains(err.Error(), want.says) {
+			t.Errorf("%s: exit %d, %v; want %d and %s", id, nightly.ExitCode(err), err, want.code, want.says)
+		}
+	}
+	if _, err := explain.Explain(t.Context(), options(c, "600", "2024-03-01")); nightly.ExitCode(err) != 65 || !strings.Contains(err.Error(), `customer "8", whose alias "600" was asked for`) {
+		t.Errorf("before the customer's first event: %v", err)
+	}
+	write("mails.parquet", []link{{"ann@example.org", "700"}, {"ann@example.org", "8"}})
+	if _, err := explain.Explain(t.Context(), options(c, "ann@example.org", shopDate)); nightly.ExitCode(err) != 65 || !strings.Contains(err.Error(), "of several customers") {
+		t.Errorf("an alias of two customers: %v", err)
+	}
+}
+
+// numbered is a row of customers with numbers.
+type numbered struct {
+	Customer int64  `parquet:"customer"`
+	Time     int64  `parquet:"time,timestamp(microsecond)"`
+	Amount   string `parquet:"amount"`
+}
+
 // A link is a row of an identity table.
 type link struct {
 	Alias    string `parquet:"alias"`

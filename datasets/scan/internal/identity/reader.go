@@ -60,6 +60,17 @@ func (d *Reader) Resolve(codes []uint32) {
 	}
 }
 
+// Customer is the id, in dictionary form, of the customer whom the tables list an
+// id of a kind under; ok is false when they do not list it. It must not run beside readers.
+func (r *Resolver) Customer(kind, id string) (customer string, ok bool) {
+	s := r.spaces[kind]
+	code := s.dict.CodeString(id)
+	if int(code) >= len(s.end) || s.end[code] == 0 {
+		return "", false
+	}
+	return r.spaces[CustomerKind].dict.Value(s.end[code]), true
+}
+
 // Select says which ids of a kind, by their form in the dictionary, are those of customers
 // whom match selects.
 func (r *Resolver) Select(kind string, match func(id []byte) bool) func(id []byte) bool {
