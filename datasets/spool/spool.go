@@ -86,21 +86,38 @@ func (s *Spool) Put(data []byte) (Block, error) {
 	return Block{at: at, size: n}, nil
 }
 
-// create opens the temporary file. It has no name for longer than a moment: the
-// system frees its space when the process ends, be it by kill -9.
+// create opens the temporary file. It has no name, or for no longer than a moment where
+// the system makes no files without: its space is freed when the process ends, be it by
+// kill -9.
 func (s *Spool) create() error {
 	if s.file != nil {
 		return nil
 	}
-	f, err := os.CreateTemp(s.dir, "shoal-spill-*")
-	if err != nil {
-		return s.explain("creating", err)
+	dir := s.dir
+	if dir == "" {
+		dir = os.TempDir()
 	}
-	if err := os.Remove(f.Name()); err != nil {
-		return errors.Join(s.explain("removing the name of", err), f.Close())
+	f, ok := nameless(dir)
+	if !ok {
+		var err error
+		if f, err = unnamed(dir); err != nil {
+			return s.explain("creating", err)
+		}
 	}
 	s.file = f
 	return nil
+}
+
+// unnamed makes a file in dir and takes its name away.
+func unnamed(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "shoal-spill-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (s *Spool) explain(doing string, err error) error {

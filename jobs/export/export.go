@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 
+	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
@@ -58,7 +59,7 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 			fault("--date %s is given twice", d)
 			continue
 		}
-		if there, err := o.FS.Glob(ctx, o.dir(d)+"/**"); err != nil {
+		if there, err := o.FS.Glob(ctx, storage.QuoteMeta(o.dir(d))+"/**"); err != nil {
 			faults = append(faults, err)
 		} else if len(there) > 0 {
 			fault("%s exists already: remove it or choose another --out", o.dir(d))
@@ -107,8 +108,27 @@ type staged struct {
 	committed bool
 }
 
+// sweep removes what exports of the date left that were killed while they wrote.
+// One that is still writing loses its directory too and fails: only one of the two
+// could have put it in place.
+func (o *Options) sweep(ctx context.Context, date string) error {
+	left, err := o.FS.Glob(ctx, storage.QuoteMeta(o.To)+"/.ds="+date+"-*/*")
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if err := o.FS.RemoveAll(ctx, path.Dir(f.Path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *staged) begin(ctx context.Context, schema *arrow.Schema) error {
 	o := d.o
+	if err := o.sweep(ctx, d.date); err != nil {
+		return err
+	}
 	d.dir = path.Join(o.To, fmt.Sprintf(".ds=%s-%d", d.date, o.Now().UnixNano()))
 	var err error
 	if d.made, err = o.FS.MakeDir(ctx, d.dir); err != nil {
