@@ -52,8 +52,9 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ms, sources := mutants(t, features, strings.Split(os.Getenv("SHOAL_MUTATE_FILES"), ","))
+	ms, sources := mutants(t, families(features), strings.Split(os.Getenv("SHOAL_MUTATE_FILES"), ","))
 	reasons := equivalents(t)
+	maps.DeleteFunc(reasons, func(key, _ string) bool { return strings.HasPrefix(key, "timeline/") })
 	dir := t.TempDir()
 	program := build(t, features, filepath.Join(dir, "switched"), sources)
 	tests := func(program string, m int, args ...string) (string, error) {
@@ -167,9 +168,25 @@ func firstLine(out, with string) string {
 	return "noticed"
 }
 
-// A mutant is a file of package features with one token replaced.
+// A subject is a package whose code is altered.
+type subject struct {
+	dir, name string
+	under     string   // its directory in features, with a slash
+	tests     string   // the name of its tests' package
+	skip      []string // files
+	unaltered func(*ast.FuncDecl) bool
+}
+
+// families are the code that computes columns. What declares, assembles and
+// writes tables is not a family's.
+func families(dir string) subject {
+	return subject{dir: dir, name: "features", tests: "features_test", skip: []string{"feature.go", "all.go", "sql.go", "build.go", "table.go"}, unaltered: describes}
+}
+
+// A mutant is a file of a package with one token replaced.
 type mutant struct {
-	number     int // of its switch; 0 when it has none
+	number     int    // of its switch; 0 when it has none
+	under      string // of the package of families, the file's directory
 	file       string
 	line       int
 	from, to   string
@@ -181,12 +198,12 @@ type mutant struct {
 }
 
 func (m mutant) String() string {
-	return fmt.Sprintf("features/%s:%d: %s → %s in: %s", m.file, m.line, m.from, m.to, m.context)
+	return fmt.Sprintf("features/%s%s:%d: %s → %s in: %s", m.under, m.file, m.line, m.from, m.to, m.context)
 }
 
 // key names a mutant in equivalents.txt, whatever is added above it.
 func (m mutant) key() string {
-	return fmt.Sprintf("%s | %s → %s #%d | %s", m.file, m.from, m.to, m.occurrence, m.context)
+	return fmt.Sprintf("%s%s | %s → %s #%d | %s", m.under, m.file, m.from, m.to, m.occurrence, m.context)
 }
 
 // equivalents reads the mutants that compute the same as the code: a key, then
@@ -347,7 +364,7 @@ var operators = map[token.Token][]token.Token{
 
 // switches are what the mutants' code calls: each helper does what the code did,
 // unless the number of one of its mutants is set.
-const switches = `package features
+const switches = `package %s
 
 import "cmp"
 
@@ -466,12 +483,20 @@ func mutantGreaterEqual[T cmp.Ordered](n int, a, b T) bool {
 `
 
 // switchTest hands the switch to the package's tests.
-const switchTest = `package features_test
+const switchTest = `package %s
 
-import "github.com/shoal-data/shoal/features"
+import mutated "%s"
 
-func init() { setMutant = features.SetMutant }
+func init() { setMutant = mutated.SetMutant }
 `
+
+// switchInside does for tests in the package itself.
+const switchInside = `package %s
+
+func init() { setMutant = SetMutant }
+`
+
+const module = "github.com/shoal-data/shoal/"
 
 var calls = map[token.Token]string{
 	token.ADD: "mutantAdd", token.SUB: "mutantSub", token.MUL: "mutantMul", token.QUO: "mutantQuo",
@@ -479,13 +504,13 @@ var calls = map[token.Token]string{
 	token.LAND: "mutantAnd", token.LOR: "mutantOr",
 }
 
-// mutants lists the mutants of every family's file, or of the named files: of
-// the functions that New returns, of helpers' functions and methods. sources are
+// mutants lists the mutants of every file, or of the named ones: of a family, those
+// of the functions that New returns; of functions and methods beside. sources are
 // the files with the mutants switched, and the switches.
-func mutants(t *testing.T, dir string, only []string) (ms []mutant, sources map[string][]byte) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+func mutants(t *testing.T, of subject, only []string) (ms []mutant, sources map[string][]byte) {
+	paths, err := filepath.Glob(filepath.Join(of.dir, "*.go"))
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("no sources in %s: %v", dir, err)
+		t.Fatalf("no sources in %s: %v", of.dir, err)
 	}
 	paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasSuffix(p, "_test.go") })
 	fset := token.NewFileSet()
@@ -504,22 +529,24 @@ func mutants(t *testing.T, dir string, only []string) (ms []mutant, sources map[
 	}
 	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
 	check := types.Config{Importer: importer.ForCompiler(fset, "gc", exports(t))}
-	pkg, err := check.Check("features", fset, files, info)
+	pkg, err := check.Check(of.name, fset, files, info)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What declares, assembles and writes tables is not a family's.
-	skip := []string{"feature.go", "all.go", "sql.go", "build.go", "table.go"}
-	sources = map[string][]byte{"mutant_switch.go": []byte(switches), "mutant_switch_test.go": []byte(switchTest)}
+	hand := fmt.Sprintf(switchTest, of.tests, module+"features")
+	if of.tests == of.name {
+		hand = fmt.Sprintf(switchInside, of.name)
+	}
+	sources = map[string][]byte{"mutant_switch.go": fmt.Appendf(nil, switches, of.name), "mutant_switch_test.go": []byte(hand)}
 	for i, path := range paths {
 		base := filepath.Base(path)
-		if slices.Contains(skip, base) || only[0] != "" && !slices.Contains(only, base) {
+		if slices.Contains(of.skip, base) || only[0] != "" && !slices.Contains(only, base) {
 			continue
 		}
-		s := switcher{fset: fset, info: info, pkg: pkg, base: base, text: texts[i], number: len(ms), lines: strings.Split(string(texts[i]), "\n"), seen: map[string]int{}, become: map[ast.Expr]types.Type{}}
+		s := switcher{fset: fset, info: info, pkg: pkg, under: of.under, base: base, text: texts[i], number: len(ms), lines: strings.Split(string(texts[i]), "\n"), seen: map[string]int{}, become: map[ast.Expr]types.Type{}}
 		for _, d := range files[i].Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if !ok || fn.Body == nil || describes(fn) {
+			if !ok || fn.Body == nil || of.unaltered(fn) {
 				continue
 			}
 			if !declares(fn) {
@@ -544,7 +571,7 @@ func mutants(t *testing.T, dir string, only []string) (ms []mutant, sources map[
 
 // exports finds the compiled form of what the package imports.
 func exports(t *testing.T) importer.Lookup {
-	cmd := exec.Command("go", "list", "-deps", "-export", "-f", "{{.ImportPath}} {{.Export}}", "github.com/shoal-data/shoal/features")
+	cmd := exec.Command("go", "list", "-deps", "-export", "-f", "{{.ImportPath}} {{.Export}}", module+"features")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -562,6 +589,7 @@ type switcher struct {
 	fset   *token.FileSet
 	info   *types.Info
 	pkg    *types.Package
+	under  string
 	base   string
 	text   []byte
 	lines  []string
@@ -600,7 +628,7 @@ func (s *switcher) source() []byte {
 func (s *switcher) mutant(pos token.Pos, from, to string) *mutant {
 	s.number++
 	at := s.fset.Position(pos)
-	m := mutant{number: s.number, file: s.base, line: at.Line, from: from, to: to, context: strings.TrimSpace(s.lines[at.Line-1])}
+	m := mutant{number: s.number, under: s.under, file: s.base, line: at.Line, from: from, to: to, context: strings.TrimSpace(s.lines[at.Line-1])}
 	what := fmt.Sprint(from, to, m.context)
 	s.seen[what]++
 	m.occurrence = s.seen[what]
@@ -837,7 +865,7 @@ func toy() Family {
 	if err := os.WriteFile(filepath.Join(dir, "toy.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ms, sources := mutants(t, dir, []string{""})
+	ms, sources := mutants(t, families(dir), []string{""})
 	var got []string
 	for _, m := range ms {
 		got = append(got, fmt.Sprint(m.number, " ", m.from, " ", m.to))

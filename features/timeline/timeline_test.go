@@ -355,6 +355,12 @@ func TestReentered(t *testing.T) {
 			if day := int32(r.Date.Unix() / 86_400); LocalDay(r.From, zone) != day || LocalDay(r.To-1, zone) != day {
 				t.Errorf("%s: %v is not on %v", name, r, day)
 			}
+			if !r.Date.Equal(r.Date.Truncate(24 * time.Hour)) {
+				t.Errorf("%s: a re-entry on %v, which is no date", name, r.Date)
+			}
+			if n := len(Reentered(zone, AsOf{Instant: r.From})); n >= len(Reentered(zone, AsOf{Instant: r.From + 1})) || !slices.Equal(got[:n], Reentered(zone, AsOf{Instant: r.From})) {
+				t.Errorf("%s: the re-entry from %v is before that moment, or not before the next", name, time.UnixMicro(r.From).UTC())
+			}
 			if behind(r.From-1) || !behind(r.From) || !behind(r.To-1) || behind(r.To) {
 				t.Errorf("%s: the calendar is not behind from %v to %v exactly", name, time.UnixMicro(r.From).UTC(), time.UnixMicro(r.To).UTC())
 			}
