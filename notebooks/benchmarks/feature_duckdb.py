@@ -21,9 +21,11 @@ catalogue, and `plain`, events, purchases and spend. What makes `tuned` fast:
 - Distinct counts in windows become plain counts: a purchase line is the first of
   its product in a window when the line before it lies outside; a mode and a
   favourite are the maximum of running counts; an entropy is a sum of differences
-  of n·log2(n), which telescope.
-- Days are rolled up once (roles and channels as bit sets), counts by role in one
-  pass for all dates.
+  of n·log2(n), which telescope. Of a product viewed, a bit a date says whether
+  it was in the 30 days.
+- Days are rolled up once (roles and channels as bit sets; the last three steps as
+  one number behind the event's place in line, so that the latest is the highest),
+  counts by role in one pass for all dates.
 """
 
 import argparse
@@ -40,6 +42,8 @@ ROLES = ["other", "purchase", "return", "cart_add", "cart_remove", "checkout", "
 CODE = {r: i for i, r in enumerate(ROLES)}
 VISITING = ["other", "purchase", "cart_add", "cart_remove", "checkout", "view", "search", "session", "feature_use"]
 CHANNELS = ["email", "push", "sms", "mail", "ad", "social"]
+FUNNEL = ["view", "cart_add", "checkout", "purchase"]
+NO_STEP = 31  # in place of a role's code
 WINDOWS = [(7, "7d"), (30, "30d"), (90, "90d"), (365, "365d"), (None, "lifetime")]
 SESSION_GAP = 30 * 60 * 1_000_000
 PATIENCE = 24 * 3600 * 1_000_000
@@ -120,16 +124,21 @@ class Tuned:
             sys.exit("more than 60 channels do not fit into a bit set")
         self.channel_codes = {w: [c for word, c in channels if word.lower() == w] for w in CHANNELS}
         types = x("SELECT DISTINCT event_type FROM raw").fetchall()
-        x("CREATE TABLE types (word VARCHAR, code UTINYINT)")
-        x("INSERT INTO types SELECT unnest(?), unnest(?)", [[t for t, in types], [CODE[self.job["roles"].get(t, "other")] for t, in types]])
+        x("CREATE TABLE types (word VARCHAR, code UTINYINT, type USMALLINT)")
+        x("INSERT INTO types SELECT unnest(?), unnest(?), unnest(?)", [[t for t, in types], [CODE[self.job["roles"].get(t, "other")] for t, in types], list(range(len(types)))])
         x("""CREATE TABLE events AS
 SELECT customers.c AS c, epoch_us(event_time) AS us, CAST(epoch_us(event_time) // 86400000000 AS INTEGER) AS day,
-  coalesce(types.code, 0)::UTINYINT AS role, round(amount * 10000) AS amount, quantity::DOUBLE AS quantity, rating,
+  coalesce(types.code, 0)::UTINYINT AS role, types.type AS type, round(amount * 10000) AS amount, quantity::DOUBLE AS quantity, rating,
   products.code::INTEGER AS product, categories.code::USMALLINT AS category, channels.code::UTINYINT AS channel,
   campaigns.code::INTEGER AS campaign, hash(session_id) AS session, session_id IS NULL AS no_session
 FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = types.word
   LEFT JOIN products ON product_id = products.word LEFT JOIN categories ON category = categories.word
   LEFT JOIN channels ON channel = channels.word LEFT JOIN campaigns ON campaign_id = campaigns.word""")
+
+    def kind(self, code):
+        """The place in CHANNELS of a channel's code, the place after them for any other, null for none."""
+        known = "".join(f" WHEN {code} IN ({', '.join(map(str, codes))}) THEN {i}" for i, codes in enumerate(self.channel_codes.values()) if codes)
+        return f"CASE{known} WHEN {code} IS NOT NULL THEN {len(CHANNELS)} END"
 
     def prepare(self, lo, hi):
         """What all dates share, of the customers lo to hi."""
@@ -139,8 +148,15 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
 
         # Day by day, with how often the kind of behaviour changed.
         bit = lambda cond: f"coalesce(bit_or(CASE WHEN {cond} THEN 1::BIGINT << channel END), 0)"
-        table("changes", """SELECT c, day, count(*) FILTER (WHERE role <> previous) AS changes
- FROM (SELECT c, day, role, lag(role) OVER (PARTITION BY c ORDER BY us * 32 + role) AS previous FROM e) GROUP BY c, day""")
+        table("changes", f"""SELECT c, day, count(*) FILTER (WHERE role <> previous) AS changes,
+  max(nth * 32768 + coalesce(before_last, {NO_STEP}) * 1024 + coalesce(previous, {NO_STEP}) * 32 + role) AS steps
+ FROM (SELECT c, day, role, lag(role::INTEGER) OVER w AS previous, lag(role::INTEGER, 2) OVER w AS before_last, row_number() OVER w AS nth
+  FROM e WINDOW w AS (PARTITION BY c ORDER BY us * 32 + role)) GROUP BY c, day""")
+        stage = "CASE role " + " ".join(f"WHEN {CODE[r]} THEN {i}" for i, r in enumerate(FUNNEL, 1)) + " END"
+        table("moves", f"""SELECT c, day, count(*) FILTER (WHERE stage > previous) AS advances, count(*) FILTER (WHERE stage < previous) AS retreats
+ FROM (SELECT c, day, stage, lag(stage) OVER (PARTITION BY c ORDER BY us * 32 + role) AS previous
+  FROM (SELECT c, us, day, role, {stage}::UTINYINT AS stage FROM e WHERE role IN ({', '.join(str(CODE[r]) for r in FUNNEL)})))
+ GROUP BY c, day HAVING bool_or(stage <> previous)""")
         table("d0", f"""SELECT c, day, count(*)::INTEGER AS n, (count(*) FILTER (WHERE role <> {CODE['message_sent']}))::INTEGER AS engaged,
   bit_or(1::INTEGER << role) AS roles, {bit('true')} AS touched, {bit(f"role = {CODE['view']}")} AS viewed,
   {bit(f"role = {CODE['purchase']}")} AS paid, {bit(f"role = {CODE['message_open']}")} AS opened,
@@ -148,13 +164,15 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
  FROM e GROUP BY c, day""")
         table("d", f"""SELECT *, engaged_day - max(CASE WHEN engaged > 0 AND (previous_engaged IS NULL OR previous_engaged < day - 1) THEN day END)
      OVER (PARTITION BY c ORDER BY day) + 1 AS streak
- FROM (SELECT d0.*, coalesce(changes.changes, 0)::INTEGER AS changes, CASE WHEN engaged > 0 THEN day END AS engaged_day,
+ FROM (SELECT d0.*, changes.changes::INTEGER AS changes, changes.steps, coalesce(moves.advances, 0)::INTEGER AS advances,
+   coalesce(moves.retreats, 0)::INTEGER AS retreats, CASE WHEN engaged > 0 THEN day END AS engaged_day,
    year(date_add(DATE '1970-01-01', day)) * 12 + month(date_add(DATE '1970-01-01', day)) AS month,
    isodow(date_add(DATE '1970-01-01', day)) AS weekday,
-   first_value(day) OVER w AS first_day,
+   first_value(day) OVER w AS first_day, day - lag(day) OVER w AS gap,
+   CASE WHEN roles & {mask(*VISITING)} <> 0 THEN day - max(CASE WHEN roles & {mask(*VISITING)} <> 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) END AS visit_gap,
    max(CASE WHEN engaged > 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_engaged,
    max(CASE WHEN roles & {mask('ticket')} <> 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_ticket
-  FROM d0 JOIN changes USING (c, day) WINDOW w AS (PARTITION BY c ORDER BY day))""")
+  FROM d0 JOIN changes USING (c, day) LEFT JOIN moves USING (c, day) WINDOW w AS (PARTITION BY c ORDER BY day))""")
 
         # Counts by role, for all dates in one pass.
         counts = ", ".join(f"(count(*){within(t, w, f'day <= {t}')})::INTEGER AS n{j}_{s}" for j, t in enumerate(self.days) for w, s in WINDOWS)
@@ -221,17 +239,23 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         self.cart = "c, run, no_session, min(us) AS begun, max(us) AS ended, min(day) AS first_day, max(day) AS day, count(*) AS n, sum(amount) AS amount"
         table("visits", f"SELECT {self.visit} FROM visit_events GROUP BY c, run, no_session")
         table("carts", f"SELECT {self.cart} FROM cart_events GROUP BY c, run, no_session")
-        table("cart_purchases", "SELECT carts.c, run, no_session, o.us AS next_purchase FROM carts ASOF JOIN orders o ON carts.c = o.c AND carts.begun <= o.us")
+        table("cart_ends", f"""SELECT carts.c, run, no_session, o.us AS next_purchase, begun - v.us AS since_view
+ FROM carts ASOF LEFT JOIN orders o ON carts.c = o.c AND carts.begun <= o.us
+ ASOF LEFT JOIN (SELECT c, us FROM e WHERE role = {CODE['view']}) v ON carts.c = v.c AND carts.begun >= v.us""")
         table("checkouts", f"""SELECT k.c, k.us, k.day, o.us AS next_purchase FROM (SELECT c, us, day FROM e WHERE role = {CODE['checkout']}) k
  ASOF LEFT JOIN orders o ON k.c = o.c AND k.us <= o.us""")
         first = lambda r: f"min(day) FILTER (WHERE role = {CODE[r]}) AS {r}"
-        table("products_of", f"SELECT c, {first('view')}, {first('cart_add')}, {first('purchase')} FROM e WHERE product IS NOT NULL AND role IN ({CODE['view']}, {CODE['cart_add']}, {CODE['purchase']}) GROUP BY c, product")
+        near = " + ".join(f"{1 << j} * (day BETWEEN {t - 29} AND {t})::INTEGER" for j, t in enumerate(self.days))
+        table("products_of", f"SELECT c, {first('view')}, {first('cart_add')}, {first('purchase')}, bit_or({near}) FILTER (WHERE role = {CODE['view']}) AS near FROM e WHERE product IS NOT NULL AND role IN ({CODE['view']}, {CODE['cart_add']}, {CODE['purchase']}) GROUP BY c, product")
+
+        table("categories_of", f"SELECT c, {per('count(*) FILTER (WHERE day <= {t})')} FROM (SELECT c, min(day) AS day FROM e WHERE role = {CODE['view']} AND category IS NOT NULL GROUP BY c, category) GROUP BY c")
+        table("features_of", "SELECT c, " + ", ".join(f"count(*) FILTER (WHERE n{j} > 0) AS used{j}, count(*) FILTER (WHERE near{j} > 0) AS near{j}, max(n{j}) AS most{j}" for j in range(len(self.days)))
+              + f" FROM (SELECT c, {per('count(*) FILTER (WHERE day <= {t})')}, " + ", ".join(f"count(*){within(t, 30, f'day <= {t}')} AS near{j}" for j, t in enumerate(self.days))
+              + f" FROM e WHERE role = {CODE['feature_use']} GROUP BY c, type) GROUP BY c")
 
         # Messages.
         is_open = f"role = {CODE['message_open']}"
-        groups = "CASE " + " ".join(f"WHEN channel IN ({', '.join(map(str, codes))}) THEN {i}" for i, codes in enumerate(self.channel_codes.values()) if codes) + " END" \
-            if any(self.channel_codes.values()) else "NULL::INTEGER"
-        table("m", f"""SELECT c, us, day, role, channel, {groups} AS name,
+        table("m", f"""SELECT c, us, day, role, channel, {self.kind('channel')} AS name,
    min(us) FILTER (WHERE {is_open}) OVER (PARTITION BY c, campaign, channel ORDER BY us RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next_open,
    count(*) FILTER (WHERE role = {CODE['message_sent']}) OVER (PARTITION BY c ORDER BY us RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS sent_so_far,
    row_number() OVER (PARTITION BY c, role, channel ORDER BY us) AS nth
@@ -242,9 +266,10 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
                 cond = f"role = {CODE['message_' + r]} AND day <= {t}"
                 aggregates += [f"count(*){within(t, 90, cond)} AS {r}{j}_90d", f"count(*){within(t, None, cond)} AS {r}{j}"]
             aggregates.append(f"max(day) FILTER (WHERE role <> {CODE['message_sent']} AND day <= {t}) AS responded{j}")
+            aggregates.append(f"avg(next_open - us) FILTER (WHERE role = {CODE['message_sent']} AND next_open < {(t + 1) * 86_400_000_000}) AS response{j}")
         table("by_channel", f"SELECT c, name, {', '.join(aggregates)} FROM m WHERE name IS NOT NULL GROUP BY c, name")
         table("ratings", "SELECT c, us, day, rating FROM e WHERE rating IS NOT NULL")
-        table("subscriptions", f"SELECT c, us, day, role FROM e WHERE role IN ({CODE['subscribe']}, {CODE['renew']}, {CODE['cancel']})")
+        table("subscriptions", f"SELECT c, us, day, role, {self.kind('channel')} AS name FROM e WHERE role IN ({CODE['subscribe']}, {CODE['renew']}, {CODE['cancel']})")
 
     def publish(self, date, t, k):
         """The features of those customers at the end of day t."""
@@ -258,7 +283,10 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
 
         # by day
         a = [f"{t} - min(day) AS first_age", f"{t} - max(day) AS last_age", "min(day) AS first_day", "sum(n)::BIGINT AS events", "sum(changes)::BIGINT AS changes",
-             "count(*) AS active_days", "max(day) AS last_day"]
+             "count(*) AS active_days", "max(day) AS last_day", "max(steps) AS steps", "sum(advances) AS advances", "sum(retreats) AS retreats",
+             f"sum(advances) FILTER (WHERE day > {t - 90}) AS advances_90", f"sum(retreats) FILTER (WHERE day > {t - 90}) AS retreats_90",
+             "stddev_samp(gap) AS active_gap_sd", "max(gap) AS active_gap_max",
+             "avg(visit_gap) AS visit_gap_mean", "stddev_samp(visit_gap) AS visit_gap_sd", "max(visit_gap) AS visit_gap_max"]
         has = lambda *roles: f"roles & {mask(*roles)} <> 0"
         engaged = "engaged > 0"
         for w, s in WINDOWS:
@@ -267,7 +295,9 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         for d in (30, 90):
             a += [f"count(*){within(t, d, engaged)} AS engaged_days_{d}", f"count(*){within(t, d, has(*VISITING))} AS visit_days_{d}"]
         for d in (30, 90):
-            a += [f"bit_or(roles){within(t, d)} AS roles_{d}"]
+            a += [f"bit_or(roles){within(t, d)} AS roles_{d}", f"count(*){within(t, d, has('feature_use'))} AS feature_days_{d}"]
+        a += [f"count(*) FILTER (WHERE {has(*VISITING)}) AS visit_days", f"{t} - max(day) FILTER (WHERE {has(*VISITING)}) AS visit_age",
+              f"count(*) FILTER (WHERE {has('cart_add')}) AS cart_days", f"bit_or(CASE WHEN {engaged} AND day > {t - 84} THEN 1::INTEGER << (({t} - day) // 7) END) AS weeks_84"]
         for r in ("view", "cart_add", "checkout", "purchase"):
             a += [f"min(day){within(t, 30, has(r))} AS first_{r}_30d"]
         a += [f"sum(2.5 - ({t} - day) // 30) FILTER (WHERE {engaged} AND day > {t - 180})::DOUBLE AS engaged_slope",
@@ -295,7 +325,8 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
              "count(*) FILTER (WHERE previous_day IS NULL OR previous_day < day - dayofmonth(date_add(DATE '1970-01-01', day)) + 1) AS months",
              "sum(lines) FILTER (WHERE weekday >= 6) AS weekend", "sum(night) AS night", "sum(morning) AS morning", "sum(afternoon) AS afternoon", "sum(evening) AS evening",
              "sum(amount) FILTER (WHERE (month - 1) % 12 >= 10) AS festive", f"sum(amount) FILTER (WHERE {t} - day BETWEEN 365 AND 394) AS year_ago",
-             f"sum(amount) FILTER (WHERE {t} - day BETWEEN 335 AND 364) AS year_ago_next",
+             f"sum(amount) FILTER (WHERE {t} - day BETWEEN 335 AND 364) AS year_ago_next", f"count(*) FILTER (WHERE {t} - day BETWEEN 365 AND 394) AS days_year_ago",
+             f"count(*) FILTER (WHERE {t} - day BETWEEN 335 AND 364) AS days_year_ago_next",
              f"sum((5 - 2 * (({t} - day) // 30)) * amount) FILTER (WHERE day > {t - 180}) AS spend_slope"]
         a += ["sum(minus) AS minus", "sum(plus) AS plus", "sum(concentration_term) AS concentration", "sum(category_amount) AS category_amount",
               "sum(comparable) AS comparable", "sum(cheaper) AS cheaper", "sum(amount) FILTER (WHERE with_coupon) AS coupon_spend"]
@@ -323,6 +354,8 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
                 extra = "".join(f", sum(n{j}) FILTER (WHERE place BETWEEN {lo} AND {lo + 5}) AS q{lo}" for lo in (0, 6, 12, 18))
             if name == "w":
                 extra = f", sum(n{j}) FILTER (WHERE place >= 6) AS weekend"
+            if name == "bm":
+                extra = "".join(f", sum(n{j}) FILTER (WHERE (place + 2) // 3 = {q}) AS q{q}" for q in (1, 2, 3, 4))
             parts.append((name, f"SELECT c, max(100 * n{j}::BIGINT - place) AS best, sum(n{j}) AS n, sum(n{j}::BIGINT * n{j}::BIGINT) AS squares{extra} FROM {source} WHERE n{j} > 0 GROUP BY c"))
 
         # visits and carts
@@ -338,19 +371,23 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         fate = lambda end: f"CASE WHEN next_purchase < {instant} AND next_purchase <= {end} + {PATIENCE} THEN 'bought' WHEN {end} + {PATIENCE} < {instant} THEN 'abandoned' ELSE 'open' END AS fate"
         parts.append(("k", f"""SELECT c, count(*) AS carts, count(*) FILTER (WHERE {recent}) AS carts_90d, sum(amount) AS value, sum(amount) FILTER (WHERE {recent}) AS value_90d, sum(n) AS additions,
  count(*) FILTER (WHERE {abandoned}) AS abandoned, count(*) FILTER (WHERE {abandoned} AND {recent}) AS abandoned_90d, sum(amount) FILTER (WHERE {abandoned}) AS lost,
- sum(amount) FILTER (WHERE {abandoned} AND {recent}) AS lost_90d, count(*) FILTER (WHERE fate <> 'open') AS decided, avg(next_purchase - begun) FILTER (WHERE fate = 'bought') AS wait
- FROM (SELECT *, {fate('ended')} FROM {whole('cart', self.cart, keys)} LEFT JOIN cart_purchases USING ({keys})) GROUP BY c"""))
+ sum(amount) FILTER (WHERE {abandoned} AND {recent}) AS lost_90d, count(*) FILTER (WHERE fate <> 'open') AS decided, avg(next_purchase - begun) FILTER (WHERE fate = 'bought') AS wait,
+ sum(amount) FILTER (WHERE fate <> 'open') AS decided_value, avg(since_view) FILTER (WHERE since_view <= {PATIENCE}) AS view_wait
+ FROM (SELECT *, {fate('ended')} FROM {whole('cart', self.cart, keys)} JOIN cart_ends USING ({keys})) GROUP BY c"""))
         parts.append(("q", f"SELECT c, count(*) FILTER (WHERE {abandoned}) AS abandoned, count(*) FILTER (WHERE fate <> 'open') AS decided FROM (SELECT *, {fate('us')} FROM checkouts WHERE {seen}) GROUP BY c"))
         viewed, carted, bought = f"view <= {t}", f"cart_add <= {t}", f"purchase <= {t}"
         count = lambda *conds: f"count(*) FILTER (WHERE {' AND '.join(conds)})"
-        parts.append(("g", f"SELECT c, {count(viewed)} AS viewed, {count(carted)} AS carted, {count(viewed, carted)} AS viewed_carted, {count(viewed, bought)} AS viewed_bought, {count(carted, bought)} AS carted_bought FROM products_of GROUP BY c"))
+        parts.append(("g", f"SELECT c, {count(viewed)} AS viewed, {count(carted)} AS carted, {count(viewed, carted)} AS viewed_carted, {count(viewed, bought)} AS viewed_bought, {count(carted, bought)} AS carted_bought, {count(f'near & {1 << j} <> 0')} AS viewed_30d FROM products_of GROUP BY c"))
+        parts.append(("n", f"SELECT c, n{j} AS viewed FROM categories_of"))
+        parts.append(("u", f"SELECT c, used{j} AS used, near{j} AS used_30d, most{j} AS most FROM features_of"))
 
         # messages
         a = []
         for i, ch in enumerate(CHANNELS):
             pick = lambda v: f"max({v}) FILTER (WHERE name = {i})"
             a += [f"{pick(f'{r}{j}_90d')} AS {ch}_{r}_90d" for r in ("sent", "open", "click")] + [f"{pick(f'{r}{j}')} AS {ch}_{r}" for r in ("sent", "open", "click")]
-            a.append(f"{pick(f'responded{j}')} AS {ch}_responded")
+            a += [f"{pick(f'responded{j}')} AS {ch}_responded", f"{pick(f'response{j}')} AS {ch}_response"]
+        a.append(f"max(100 * open{j} - name - 1) FILTER (WHERE open{j} > 0) AS best")
         parts.append(("c", f"SELECT c, {', '.join(a)} FROM by_channel GROUP BY c"))
         is_open, is_sent = f"role = {CODE['message_open']}", f"role = {CODE['message_sent']}"
         parts.append(("m", f"""SELECT c, avg(next_open - us) FILTER (WHERE {is_sent} AND next_open < {instant}) AS response, max(nth) FILTER (WHERE {is_open} AND channel IS NOT NULL) AS most,
@@ -358,7 +395,9 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
 
         # loyalty, feedback
         live = "role <> {cancel} AND (last_cancel IS NULL OR us > last_cancel)".format(**CODE)
-        parts.append(("s", f"""SELECT c, count(*) FILTER (WHERE {live}) > 0 AS subscribed, min(day) FILTER (WHERE {live}) AS begun, count(*) FILTER (WHERE {live} AND role = {CODE['renew']}) AS renewals,
+        # Of a channel's last instant a cancellation counts.
+        said = ", ".join(f"max(us * 2 + (role = {CODE['cancel']})::INTEGER) FILTER (WHERE name = {i}) & 1 AS {ch}_unsubscribed" for i, ch in enumerate(CHANNELS))
+        parts.append(("s", f"""SELECT c, {said}, count(last_cancel) > 0 AS cancelled, count(*) FILTER (WHERE {live}) > 0 AS subscribed, min(day) FILTER (WHERE {live}) AS begun, count(*) FILTER (WHERE {live} AND role = {CODE['renew']}) AS renewals,
  count(*) FILTER (WHERE role = {CODE['subscribe']} AND us > first_cancel) AS again
  FROM (SELECT *, max(us) FILTER (WHERE role = {CODE['cancel']}) OVER (PARTITION BY c) AS last_cancel, min(us) FILTER (WHERE role = {CODE['cancel']}) OVER (PARTITION BY c) AS first_cancel
   FROM subscriptions WHERE {seen}) GROUP BY c"""))
@@ -474,6 +513,11 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("november_december_spend_share", f"CASE WHEN {spend} > 0 THEN coalesce(p.festive, 0)::DOUBLE / {spend}::DOUBLE END")
         put("spend_year_ago_30d", money("p.year_ago"))
         put("spend_year_ago_next_30d", money("p.year_ago_next"))
+        put("purchase_month_concentration", concentration("bm"))
+        for q in (1, 2, 3, 4):
+            put(f"purchase_quarter_{q}_share", f"coalesce(bm.q{q}, 0) / bm.n")
+        put("purchase_days_year_ago_30d", "coalesce(p.days_year_ago, 0)")
+        put("purchase_days_year_ago_next_30d", "coalesce(p.days_year_ago_next, 0)")
         # carts
         put("carts_90d", "coalesce(k.carts_90d, 0)")
         put("carts_lifetime", "coalesce(k.carts, 0)")
@@ -493,6 +537,8 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("view_to_cart_share", "g.viewed_carted / nullif(g.viewed, 0)")
         put("cart_to_purchase_share", "g.carted_bought / nullif(g.carted, 0)")
         put("view_to_purchase_share", "g.viewed_bought / nullif(g.viewed, 0)")
+        put("cart_abandoned_value_share", "CASE WHEN k.decided_value > 0 THEN coalesce(k.lost, 0)::DOUBLE / k.decided_value END")
+        put("view_to_cart_minutes_mean", "k.view_wait / 6e7")
         # messages
         for ch in CHANNELS:
             put(f"{ch}_sent_90d", f"coalesce(c.{ch}_sent_90d, 0)")
@@ -505,6 +551,10 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("message_response_hours_mean", "m.response / 3.6e9")
         put("preferred_message_channel_share", "m.most / nullif(m.opens, 0)")
         put("messages_since_last_open", "coalesce(m.sent - coalesce(m.sent_before, 0), 0)")
+        for ch in CHANNELS:
+            put(f"{ch}_unsubscribed", f"s.{ch}_unsubscribed")
+            put(f"{ch}_response_hours_mean", f"c.{ch}_response / 3.6e9")
+        put("preferred_message_channel", mode("c"))
         # loyalty
         now = (EPOCH + datetime.timedelta(t)).year * 12 + (EPOCH + datetime.timedelta(t)).month
         put("engaged_months_lifetime", "d.engaged_months")
@@ -517,6 +567,8 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("subscription_days", f"{t} - s.begun")
         put("subscription_renewals", "CASE WHEN s.subscribed THEN s.renewals END")
         put("resubscriptions_lifetime", "coalesce(s.again, 0)")
+        put("subscription_cancelled", "coalesce(s.cancelled AND NOT s.subscribed, false)::INTEGER")
+        put("advocacy_events_90d", " + ".join(n(r, "90d") for r in ("referral", "review", "social_engage")))
         # feedback
         put("tickets_per_30d", f"30 * {n('ticket')} / {tenure}")
         put("ticket_gap_mean", "d.ticket_span / nullif(d.ticket_days - 1, 0)")
@@ -538,7 +590,7 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("discount_share", "coalesce(-p.minus, 0) / p.plus")
         put("below_own_price_share", "p.cheaper / nullif(p.comparable, 0)")
         # journey
-        stage = lambda bits: "CASE " + " ".join(f"WHEN {bits} & {mask(r)} <> 0 THEN {i}" for i, r in ((4, "purchase"), (3, "checkout"), (2, "cart_add"), (1, "view"))) + " ELSE 0 END"
+        stage = lambda bits: "CASE " + " ".join(f"WHEN {bits} & {mask(FUNNEL[i - 1])} <> 0 THEN {i}" for i in (4, 3, 2, 1)) + " ELSE 0 END"
         put("funnel_stage_30d", stage("d.roles_30"))
         put("funnel_stage_90d", stage("d.roles_90"))
         put("funnel_stage_days", f"{t} - coalesce(d.first_purchase_30d, d.first_checkout_30d, d.first_cart_add_30d, d.first_view_30d)")
@@ -551,6 +603,13 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("roles_lifetime", "bit_count(d.roles)")
         put("role_entropy", f"log2(d.events) - r.log_sum{j} / d.events")
         put("role_change_share", "d.changes / nullif(d.events - 1, 0)")
+        put("first_channel", f"{self.kind('(d.first_touch & 63)')} + 1")
+        put("last_channel", f"{self.kind('(63 - (d.last_touch & 63))')} + 1")
+        for shift, name in ((0, "last_step"), (5, "last_step_but_one"), (10, "last_step_but_two")):
+            put(name, f"nullif(d.steps >> {shift} & 31, {NO_STEP})")
+        put("funnel_advances_90d", "coalesce(d.advances_90, 0)")
+        put("funnel_retreats_90d", "coalesce(d.retreats_90, 0)")
+        put("funnel_advance_share", "d.advances / nullif(d.advances + d.retreats, 0)")
 
         # occasions
         for o in OCCASIONS:
@@ -558,6 +617,24 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
             put(f"{o}_spend_share", positive(f"coalesce(p.{o}_spend, 0)"))
             put(f"{o}_spend_last_season", money(f"p.{o}_latest"))
             put(f"days_since_{o}_purchase", f"{t} - p.{o}_last")
+        # usage
+        put("stickiness_30d", f"d.engaged_days_30 / least(30, {tenure})")
+        put("engaged_week_share_84d", "coalesce(bit_count(d.weeks_84), 0) / least(12, d.first_age // 7 + 1)")
+        put("active_day_gap_sd", "d.active_gap_sd")
+        put("active_day_gap_max", "d.active_gap_max")
+        put("active_overdue_ratio", "d.last_age * (d.active_days - 1) / nullif(d.last_day - d.first_day, 0)")
+        for what in ("mean", "sd", "max"):
+            put(f"visit_day_gap_{what}", f"d.visit_gap_{what}")
+        put("visit_overdue_ratio", "d.visit_age / d.visit_gap_mean")
+        for name, times in (("views_per_visit_day", n("view")), ("searches_per_visit_day", n("search")), ("visit_day_cart_share", "d.cart_days"), ("visit_day_purchase_share", "d.purchase_days_lifetime")):
+            put(name, f"{times} / nullif(d.visit_days, 0)")
+        put("products_viewed_30d", "coalesce(g.viewed_30d, 0)")
+        put("categories_viewed_lifetime", "coalesce(n.viewed, 0)")
+        put("feature_use_days_30d", "d.feature_days_30")
+        put("feature_uses_per_day_90d", f"{n('feature_use', '90d')} / nullif(d.feature_days_90, 0)")
+        put("features_used_30d", "coalesce(u.used_30d, 0)")
+        put("features_used_lifetime", "coalesce(u.used, 0)")
+        put("favourite_feature_share", f"u.most / nullif({n('feature_use')}, 0)")
 
         with_parts = ",\n".join(f"{name} AS ({sql})" for name, sql in parts)
         joins = " ".join(f"LEFT JOIN {name} ON d.c = {name}.c" for name, _ in parts if name != "d")

@@ -17,7 +17,7 @@ import sys
 import polars as pl
 from polars import col
 
-from feature_duckdb import CHANNELS, CODE, OCCASIONS, PATIENCE, ROLES, SESSION_GAP, VISITING, WINDOWS, day_number, mask, seasons, target
+from feature_duckdb import CHANNELS, CODE, FUNNEL, NO_STEP, OCCASIONS, PATIENCE, ROLES, SESSION_GAP, VISITING, WINDOWS, day_number, mask, seasons, target
 
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
@@ -53,6 +53,12 @@ def before(value, *keys):
     """The value of the row before, where that has the same keys (rows sorted by them)."""
     same = functools.reduce(lambda a, b: a & b, [col(k).eq_missing(col(k).shift(1)) for k in keys])
     return pl.when(same).then(col(value).shift(1))
+
+
+def earlier(value, cond):
+    """The value of the last row before that meets cond, within the customer (rows sorted by it)."""
+    latest = lambda x: where(cond, x).forward_fill().shift(1)
+    return where(latest(col("c")) == col("c"), latest(value))
 
 
 def has(*roles):
@@ -99,16 +105,20 @@ class Full:
         channels = words["channel"]
         if len(channels) > 60:
             sys.exit("more than 60 channels do not fit into a bit set")
-        self.names = {channels.index(w): CHANNELS.index(w.lower()) for w in channels if w.lower() in CHANNELS}
+        # The place in CHANNELS, or that after them for any other.
+        self.kinds = {i: CHANNELS.index(w.lower()) if w.lower() in CHANNELS else len(CHANNELS) for i, w in enumerate(channels)}
         roles = {w: CODE[self.job["roles"].get(w, "other")] for w in words["event_type"]}
         us = col("event_time").dt.epoch("us")
         self.events = collect(raw.join(self.customers.lazy(), on="customer_id").select(
             "c", us.alias("us"), (us // DAY).cast(pl.Int32).alias("day"),
-            col("event_type").replace_strict(roles, default=0, return_dtype=pl.Int32).fill_null(0).cast(pl.UInt8).alias("role"),
+            col("event_type").replace_strict(roles, default=0, return_dtype=pl.Int32).fill_null(0).cast(pl.UInt8).alias("role"), code("event_type").cast(pl.UInt16).alias("type"),
             (col("amount") * 10000).round().cast(pl.Int64).alias("amount"), col("quantity").cast(pl.Int32), col("rating").cast(pl.Float32),
             code("product_id").cast(pl.Int32).alias("product"), code("category").cast(pl.UInt16).alias("category"),
             code("channel").cast(pl.UInt8).alias("channel"), code("campaign_id").cast(pl.Int32).alias("campaign"),
             where(col("session_id").is_not_null(), col("session_id").hash()).alias("session")))
+
+    def kind(self, channel):
+        return channel.replace_strict(self.kinds, default=None, return_dtype=pl.Int32)
 
     def prepare(self, lo, hi):
         """What all dates share, of the customers lo to hi."""
@@ -121,13 +131,19 @@ class Full:
         bit = lambda r=None: (where(col("channel").is_not_null() & (col("role") == CODE[r] if r else True), 2 ** col("channel").cast(pl.Int64))
                               .otherwise(0).cast(pl.Int64).bitwise_or())
         ch, us = col("channel").cast(pl.Int64), col("us")
-        d = collect(lazy.with_columns((2 ** col("role").cast(pl.Int64)).cast(pl.Int32).alias("bit"), before("role", "c").alias("role_before"))
+        role, stage = col("role").cast(pl.Int64), col("stage")
+        back = lambda n: where(col("c") == col("c").shift(n), role.shift(n)).otherwise(NO_STEP)
+        stage_of = col("role").replace_strict({CODE[r]: i for i, r in enumerate(FUNNEL, 1)}, default=None, return_dtype=pl.Int8)
+        d = collect(lazy.with_columns((2 ** role).cast(pl.Int32).alias("bit"), before("role", "c").alias("role_before"), stage_of.alias("stage"),
+                                      (pl.int_range(pl.len()) * 32768 + back(2) * 1024 + back(1) * 32 + role).alias("steps"))
+                    .with_columns(earlier(stage, stage.is_not_null()).alias("stage_before"))
                     .group_by("c", "day").agg(
             pl.len().alias("n"), count(col("role") != CODE["message_sent"]).alias("engaged"), col("bit").bitwise_or().alias("roles"),
             bit().alias("touched"), bit("view").alias("viewed"), bit("purchase").alias("paid"), bit("message_open").alias("opened"),
             (us * 64 + ch).min().alias("first_touch"), (us * 64 + 63 - ch).max().alias("last_touch"),
-            count(col("role") != col("role_before")).alias("changes")).sort("c", "day")
-            .with_columns(col("day").min().over("c").alias("first_day"), month_of(col("day")).alias("month"), (col("day") + 3).mod(7).alias("weekday")))
+            count(col("role") != col("role_before")).alias("changes"), col("steps").max(), count(stage > col("stage_before")).alias("advances"),
+            count(stage < col("stage_before")).alias("retreats")).sort("c", "day")
+            .with_columns((col("day") - before("day", "c")).alias("gap"), where(has(*VISITING), col("day") - earlier(col("day"), has(*VISITING))).alias("visit_gap"), col("day").min().over("c").alias("first_day"), month_of(col("day")).alias("month"), (col("day") + 3).mod(7).alias("weekday")))
         self.d = d.lazy()
         new_run = (col("day") - col("previous") != 1).fill_null(True)
         self.engaged = (collect(self.d.filter(col("engaged") > 0).with_columns(before("day", "c").alias("previous"), before("month", "c").alias("previous_month"))
@@ -193,12 +209,19 @@ class Full:
         self.visits = collect(self.whole(self.visit_events)).lazy()
         self.carts = collect(self.whole(self.cart_events)).lazy()
         next_order = orders.select("c", "us", col("us").alias("next_purchase")).sort("us")
-        self.cart_purchases = (self.carts.select(*self.keys, col("begun").alias("us")).collect().sort("us")
-                               .join_asof(next_order, on="us", by="c", strategy="forward", check_sortedness=False).drop("us").lazy())
+        self.cart_ends = (self.carts.select(*self.keys, col("begun").alias("us")).collect().sort("us")
+                          .join_asof(next_order, on="us", by="c", strategy="forward", check_sortedness=False)
+                          .join_asof(views, on="us", by="c", strategy="backward", check_sortedness=False)
+                          .with_columns((us - col("view_us")).alias("since_view")).drop("us", "view_us").lazy())
         self.checkouts = of("checkout").select("c", "us", "day").collect().sort("us").join_asof(next_order, on="us", by="c", strategy="forward", check_sortedness=False).lazy()
         first = lambda r: where(col("role") == CODE[r], col("day")).min().alias(r)
+        near = sum((col("day").is_between(t - 29, t).cast(pl.Int32) * 2 ** j for j, t in enumerate(days)), pl.lit(0, pl.Int32))
+        viewed = col("role") == CODE["view"]
         self.products = collect(lazy.filter(col("product").is_not_null() & col("role").is_in([CODE[r] for r in ("view", "cart_add", "purchase")]))
-                                .group_by("c", "product").agg(first("view"), first("cart_add"), first("purchase"))).lazy()
+                                .group_by("c", "product").agg(first("view"), first("cart_add"), first("purchase"), where(viewed, near).otherwise(0).cast(pl.Int32).bitwise_or().alias("near"))).lazy()
+        self.categories = collect(lazy.filter(viewed & col("category").is_not_null()).group_by("c", "category").agg(col("day").min())
+                                  .group_by("c").agg(count(col("day") <= t).alias(f"n{j}") for j, t in enumerate(days))).lazy()
+        self.features = collect(of("feature_use").group_by("c", "type").agg(per + [where(col("day") <= t, col("day")).max().alias(f"last{j}") for j, t in enumerate(days)])).lazy()
 
         # Messages: the open that follows a sending is found from the end.
         m = collect(lazy.filter(col("role").is_between(CODE["message_sent"], CODE["message_click"])))
@@ -209,7 +232,7 @@ class Full:
         m = m.sort("c", "us").with_columns(sent.cum_sum().over("c").alias("so_far")).with_columns(
             # Sendings at the instant of an opening are before it.
             col("so_far").max().over("c", "us"), (col("us") * 0 + 1).cum_sum().over("c", "role", "channel").alias("nth"),
-            col("channel").replace_strict(self.names, default=None, return_dtype=pl.Int32).alias("name"))
+            self.kind(col("channel")).alias("name"))
         self.messages = m.lazy()
         a = []
         for j, t in enumerate(days):
@@ -217,9 +240,10 @@ class Full:
                 of_role = (col("role") == CODE["message_" + r]) & (col("day") <= t)
                 a += [count(within(t, 90, of_role)).alias(f"{r}{j}_90d"), count(of_role).alias(f"{r}{j}")]
             a.append(where((col("role") != CODE["message_sent"]) & (col("day") <= t), col("day")).max().alias(f"responded{j}"))
+            a.append(where((col("role") == CODE["message_sent"]) & (col("next_open") < (t + 1) * DAY), col("next_open") - col("us")).mean().alias(f"response{j}"))
         self.by_channel = collect(self.messages.filter(col("name").is_not_null()).group_by("c", "name").agg(a)).lazy()
         self.ratings = lazy.filter(col("rating").is_not_null()).select("c", "us", "day", "rating").collect().lazy()
-        self.subscriptions = lazy.filter(col("role").is_in([CODE[r] for r in ("subscribe", "renew", "cancel")])).select("c", "us", "day", "role").collect().lazy()
+        self.subscriptions = lazy.filter(col("role").is_in([CODE[r] for r in ("subscribe", "renew", "cancel")])).select("c", "us", "day", "role", self.kind(col("channel")).alias("name")).collect().lazy()
 
     def whole(self, f):
         return f.group_by(self.keys).agg(col("us").min().alias("begun"), col("us").max().alias("ended"), col("day").min().alias("first_day"), col("day").max().alias("day"),
@@ -247,11 +271,16 @@ class Full:
              "touched": col("touched").bitwise_or(), "viewed": col("viewed").bitwise_or(), "paid": col("paid").bitwise_or(), "opened": col("opened").bitwise_or(),
              "touched_7d": where(col("day") < col("first_day") + 7, col("touched")).otherwise(0).bitwise_or(), "first_touch": col("first_touch").min(), "last_touch": col("last_touch").max(),
              "first_month": col("month").min(), "coupon_days": count(has("purchase") & has("coupon")), "ticket_first": where(has("ticket"), col("day")).min(),
-             "ticket_last": where(has("ticket"), col("day")).max(), "ticket_days": count(has("ticket"))}
+             "ticket_last": where(has("ticket"), col("day")).max(), "ticket_days": count(has("ticket")),
+             "steps": col("steps").max(), "advances": col("advances").sum(), "retreats": col("retreats").sum(), "advances_90": total(col("advances"), within(t, 90)),
+             "retreats_90": total(col("retreats"), within(t, 90)), "gap_mean": col("gap").mean(), "gap_sd": col("gap").std(), "gap_max": col("gap").max(),
+             "visit_gap_mean": col("visit_gap").mean(), "visit_gap_sd": col("visit_gap").std(), "visit_gap_max": col("visit_gap").max(), "visit_days": count(has(*VISITING)),
+             "visit_last": where(has(*VISITING), col("day")).max(), "cart_days": count(has("cart_add"))}
         for w, s in WINDOWS:
             a |= {f"events_{s}": total(col("n"), within(t, w)), f"days_{s}": count(within(t, w)) if w else pl.len(), f"bought_{s}": count(within(t, w, has("purchase")))}
         for w in (30, 90):
-            a |= {f"engaged_{w}": count(within(t, w, col("engaged") > 0)), f"visit_{w}": count(within(t, w, has(*VISITING))), f"roles_{w}": where(within(t, w), col("roles")).otherwise(0).bitwise_or()}
+            a |= {f"engaged_{w}": count(within(t, w, col("engaged") > 0)), f"visit_{w}": count(within(t, w, has(*VISITING))), f"roles_{w}": where(within(t, w), col("roles")).otherwise(0).bitwise_or(),
+                  f"feature_days_{w}": count(within(t, w, has("feature_use")))}
         for r in ("view", "cart_add", "checkout", "purchase"):
             a[f"first_{r}"] = where(within(t, 30, has(r)), col("day")).min()
         add("d", self.d.filter(upto), a)
@@ -259,16 +288,18 @@ class Full:
         week = (t - col("day")) // 7
         start = lambda stretch: where(((stretch.shift(1) - stretch > 1) | (col("c") != col("c").shift(1))).fill_null(True), stretch).forward_fill() - stretch + 1
         gap = col("day") - col("previous")
+        new_week = week.ne_missing((t - col("previous")) // 7)
         add("g", self.engaged.filter(upto).with_columns(start(week).alias("week_streak")),
             {"slope": total(slope, col("day") > t - 180), "streak": where(col("day") == t, col("streak")).max(), "longest": col("streak").max(),
              "weeks": where(week == 0, col("week_streak")).max(), "weeks_longest": col("week_streak").max(), "gap_mean": gap.mean(), "gap_sd": gap.std(),
-             "months": count(col("month").ne_missing(col("previous_month")))})
+             "months": count(col("month").ne_missing(col("previous_month"))), "weeks_84": count((week < 12) & new_week)})
         month30 = (t - col("day")) // 30
         add("pm", self.bought_days.filter(upto).with_columns(start(month30).alias("run")), {"slope": total(slope, col("day") > t - 180), "streak": where(month30 == 0, col("run")).max()})
         role_frame = self.roles
 
         # purchases
         spend = lambda cond: total(col("amount"), cond)
+        new_day = col("day").ne_missing(col("previous_day"))
         a = {"lines": pl.len(), "first": col("day").min(), "last": col("day").max(), "first_month": col("month").min(), "priced": col("amount").count(), "spend": col("amount").sum(),
              "first_day_spend": spend(col("day") == col("first_day")), "later_spend": spend(col("day") > col("first_day")), "gap_mean": col("gap").mean(), "gap_sd": col("gap").std(),
              "gap_min": col("gap").min(), "gap_max": col("gap").max(), "gap_last": (col("day").cast(pl.Int64) * 100_000 + col("gap")).max() % 100_000,
@@ -278,6 +309,7 @@ class Full:
              "unit_price_mean_90d": where(col("day") > t - 90, col("unit_price")).mean(), "line_max": col("amount").max(),
              "novel": count(col("product").is_not_null() & (col("day") > t - 90) & (col("us") == col("product_first"))), "products_seen_90d": count(col("product").is_not_null() & (col("day") > t - 90)),
              "months": month_of(col("day")).n_unique(), "weekend": count(col("weekday") >= 5), "festive": spend((col("month") - 1) % 12 >= 10),
+             "days_year_ago": count(new_day & (t - col("day")).is_between(365, 394)), "days_year_ago_next": count(new_day & (t - col("day")).is_between(335, 364)),
              "year_ago": spend((t - col("day")).is_between(365, 394)), "year_ago_next": spend((t - col("day")).is_between(335, 364)),
              "slope": total((5 - 2 * month30) * col("amount"), col("day") > t - 180)}
         for lo, part in ((0, "night"), (6, "morning"), (12, "afternoon"), (18, "evening")):
@@ -306,6 +338,8 @@ class Full:
                 a |= {part: total(n, col("place").is_between(lo, lo + 5)) for lo, part in ((0, "night"), (6, "morning"), (12, "afternoon"), (18, "evening"))}
             if name == "w":
                 a["weekend"] = total(n, col("place") >= 6)
+            if name == "bm":
+                a |= {f"quarter_{q}": total(n, (col("place") + 2) // 3 == q) for q in (1, 2, 3, 4)}
             add(name, f.filter(n > 0), a)
 
         # visits, carts, products
@@ -317,20 +351,25 @@ class Full:
             bought = (col("next_purchase") < instant) & (col("next_purchase") <= col(end) + PATIENCE)
             return f.with_columns(bought.fill_null(False).alias("bought")).with_columns((~col("bought") & (col(end) + PATIENCE < instant)).alias("gone"))
         recent = col("day") > t - 90
-        add("k", fate(self.seen("carts", t).join(self.cart_purchases, on=self.keys, how="left"), "ended"),
+        add("k", fate(self.seen("carts", t).join(self.cart_ends, on=self.keys, how="left"), "ended"),
             {"carts": pl.len(), "carts_90d": count(recent), "value": col("amount").sum(), "value_90d": spend(recent), "additions": col("n").sum(), "gone": count(col("gone")),
              "gone_90d": count(col("gone") & recent), "lost": spend(col("gone")), "lost_90d": spend(col("gone") & recent), "decided": count(col("gone") | col("bought")),
-             "wait": where(col("bought"), col("next_purchase") - col("begun")).mean()})
+             "wait": where(col("bought"), col("next_purchase") - col("begun")).mean(), "decided_value": spend(col("gone") | col("bought")),
+             "view_wait": where(col("since_view") <= PATIENCE, col("since_view")).mean()})
         add("q", fate(self.checkouts.filter(upto), "us"), {"gone": count(col("gone")), "decided": count(col("gone") | col("bought"))})
         viewed, carted, bought = ((col(r) <= t).fill_null(False) for r in ("view", "cart_add", "purchase"))
-        add("x", self.products, {"viewed": count(viewed), "carted": count(carted), "viewed_carted": count(viewed & carted), "viewed_bought": count(viewed & bought), "carted_bought": count(carted & bought)})
+        add("x", self.products, {"viewed": count(viewed), "carted": count(carted), "viewed_carted": count(viewed & carted), "viewed_bought": count(viewed & bought), "carted_bought": count(carted & bought), "viewed_30d": count((col("near") & (1 << j)) != 0)})
+        frames.append(self.categories.select("c", col(f"n{j}").alias("categories_viewed")))
+        add("u", self.features, {"used": count(n > 0), "used_30d": count((col(f"last{j}") > t - 30).fill_null(False)), "most": n.max()})
 
         # messages, loyalty, feedback
         a = {}
         for i, ch in enumerate(CHANNELS):
             for r in ("sent", "open", "click"):
                 a |= {f"{ch}_{r}_90d": total(col(f"{r}{j}_90d"), col("name") == i), f"{ch}_{r}": total(col(f"{r}{j}"), col("name") == i)}
-            a[f"{ch}_responded"] = where(col("name") == i, col(f"responded{j}")).max()
+            a |= {f"{ch}_{r}": where(col("name") == i, col(f"{r}{j}")).max() for r in ("responded", "response")}
+        opened = col(f"open{j}").cast(pl.Int64)
+        a["best"] = where(opened > 0, 100 * opened - col("name") - 1).max()
         add("c", self.by_channel, a)
         is_open, is_sent = col("role") == CODE["message_open"], col("role") == CODE["message_sent"]
         add("m", self.messages.filter(upto), {"response": where(is_sent & (col("next_open") < instant), col("next_open") - col("us")).mean(),
@@ -339,7 +378,9 @@ class Full:
         cancel = col("role") == CODE["cancel"]
         s = self.subscriptions.filter(upto).with_columns(where(cancel, col("us")).max().over("c").alias("last_cancel"), where(cancel, col("us")).min().over("c").alias("first_cancel"))
         live = ~cancel & (col("last_cancel").is_null() | (col("us") > col("last_cancel")))
-        add("s", s, {"live": count(live), "begun": where(live, col("day")).min(), "renewals": count(live & (col("role") == CODE["renew"])),
+        # Of a channel's last instant a cancellation counts.
+        said = {f"{ch}_said": where(col("name") == i, col("us") * 2 + cancel.cast(pl.Int64)).max() for i, ch in enumerate(CHANNELS)}
+        add("s", s, said | {"cancels": count(cancel), "live": count(live), "begun": where(live, col("day")).min(), "renewals": count(live & (col("role") == CODE["renew"])),
                      "again": count((col("role") == CODE["subscribe"]) & (col("us") > col("first_cancel")).fill_null(False))})
         y = self.ratings.filter(upto)
         add("y", y.with_columns((col("us") == col("us").max().over("c")).alias("latest")),
@@ -448,6 +489,11 @@ class Full:
         put("november_december_spend_share", ratio(p("p_festive"), p("p_spend")))
         put("spend_year_ago_30d", zero("p_year_ago") / 1e4)
         put("spend_year_ago_next_30d", zero("p_year_ago_next") / 1e4)
+        put("purchase_month_concentration", squares("bm"))
+        for q in (1, 2, 3, 4):
+            put(f"purchase_quarter_{q}_share", p(f"bm_quarter_{q}") / p("bm_n"))
+        put("purchase_days_year_ago_30d", zero("p_days_year_ago"))
+        put("purchase_days_year_ago_next_30d", zero("p_days_year_ago_next"))
         put("carts_90d", zero("k_carts_90d"))
         put("carts_lifetime", zero("k_carts"))
         put("cart_value_90d", zero("k_value_90d") / 1e4)
@@ -466,6 +512,8 @@ class Full:
         put("view_to_cart_share", ratio(p("x_viewed_carted"), p("x_viewed")))
         put("cart_to_purchase_share", ratio(p("x_carted_bought"), p("x_carted")))
         put("view_to_purchase_share", ratio(p("x_viewed_bought"), p("x_viewed")))
+        put("cart_abandoned_value_share", ratio(p("k_lost"), p("k_decided_value")))
+        put("view_to_cart_minutes_mean", p("k_view_wait") / 6e7)
         for ch in CHANNELS:
             put(f"{ch}_sent_90d", zero(f"c_{ch}_sent_90d"))
             put(f"{ch}_opened_90d", zero(f"c_{ch}_open_90d"))
@@ -477,6 +525,10 @@ class Full:
         put("message_response_hours_mean", p("m_response") / HOUR)
         put("preferred_message_channel_share", ratio(p("m_most"), p("m_opens")))
         put("messages_since_last_open", (zero("m_sent").cast(pl.Int64) - zero("m_sent_before")))
+        for ch in CHANNELS:
+            put(f"{ch}_unsubscribed", p(f"s_{ch}_said") & 1)
+            put(f"{ch}_response_hours_mean", p(f"c_{ch}_response") / HOUR)
+        put("preferred_message_channel", mode("c"))
         put("engaged_months_lifetime", zero("g_months"))
         put("engaged_month_share", zero("g_months") / (now - p("d_first_month") + 1))
         put("purchase_months_lifetime", zero("p_months"))
@@ -487,6 +539,8 @@ class Full:
         put("subscription_days", t - p("s_begun"))
         put("subscription_renewals", where(p("s_live") > 0, p("s_renewals")))
         put("resubscriptions_lifetime", zero("s_again"))
+        put("subscription_cancelled", ((zero("s_cancels") > 0) & (zero("s_live") == 0)).cast(pl.Int32))
+        put("advocacy_events_90d", rc("referral", "90d") + rc("review", "90d") + rc("social_engage", "90d"))
         put("tickets_per_30d", 30 * rc("ticket") / tenure)
         put("ticket_gap_mean", ratio(p("d_ticket_last") - p("d_ticket_first"), p("d_ticket_days").cast(pl.Int32) - 1))
         put("ratings_lifetime", zero("y_n"))
@@ -519,12 +573,37 @@ class Full:
         put("roles_lifetime", p("d_roles").bitwise_count_ones())
         put("role_entropy", p("d_events").cast(pl.Float64).log(2) - col(f"log_sum{j}") / p("d_events"))
         put("role_change_share", ratio(p("d_changes"), p("d_events").cast(pl.Int64) - 1))
+        put("first_channel", self.kind(p("d_first_touch") & 63) + 1)
+        put("last_channel", self.kind(63 - (p("d_last_touch") & 63)) + 1)
+        for shift, name in ((1, "last_step"), (32, "last_step_but_one"), (1024, "last_step_but_two")):
+            step = p("d_steps") // shift & 31
+            put(name, where(step != NO_STEP, step))
+        put("funnel_advances_90d", p("d_advances_90"))
+        put("funnel_retreats_90d", p("d_retreats_90"))
+        put("funnel_advance_share", ratio(p("d_advances"), p("d_advances") + p("d_retreats")))
 
         for o in OCCASIONS:
             put(f"{o}_purchase_day_share", ratio(p(f"p_{o}_days"), p("d_bought_lifetime")))
             put(f"{o}_spend_share", ratio(p(f"p_{o}_spend"), p("p_spend")))
             put(f"{o}_spend_last_season", zero(f"p_{o}_latest") / 1e4)
             put(f"days_since_{o}_purchase", t - p(f"p_{o}_last"))
+        put("stickiness_30d", p("d_engaged_30") / pl.min_horizontal(tenure, 30))
+        put("engaged_week_share_84d", zero("g_weeks_84") / pl.min_horizontal((tenure - 1) // 7 + 1, 12))
+        put("active_day_gap_sd", p("d_gap_sd"))
+        put("active_day_gap_max", p("d_gap_max"))
+        put("active_overdue_ratio", (t - p("d_last")) / p("d_gap_mean"))
+        for what in ("mean", "sd", "max"):
+            put(f"visit_day_gap_{what}", p(f"d_visit_gap_{what}"))
+        put("visit_overdue_ratio", (t - p("d_visit_last")) / p("d_visit_gap_mean"))
+        for name, times in (("views_per_visit_day", rc("view")), ("searches_per_visit_day", rc("search")), ("visit_day_cart_share", p("d_cart_days")), ("visit_day_purchase_share", p("d_bought_lifetime"))):
+            put(name, ratio(times, p("d_visit_days")))
+        put("products_viewed_30d", zero("x_viewed_30d"))
+        put("categories_viewed_lifetime", zero("categories_viewed"))
+        put("feature_use_days_30d", p("d_feature_days_30"))
+        put("feature_uses_per_day_90d", ratio(rc("feature_use", "90d"), p("d_feature_days_90")))
+        put("features_used_30d", zero("u_used_30d"))
+        put("features_used_lifetime", zero("u_used"))
+        put("favourite_feature_share", ratio(p("u_most"), rc("feature_use")))
 
         f = frames[0].join(self.customers_here, on="c").join(role_frame, on="c")
         for other in frames[1:]:
