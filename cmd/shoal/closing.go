@@ -74,7 +74,8 @@ func closing(w io.Writer, s *nightly.Summary) {
 		} else {
 			p("  %s buyers are expected to buy on %.0f days in the next %d, worth %.0f\n", count(int64(v.Customers)), v.Expected, v.HorizonDays, v.ExpectedValue)
 			if v.HoldoutDays > 0 {
-				p("  on a holdout of %d days: mean error %s purchase days a customer, %s by the better naive forecast\n", v.HoldoutDays, number(v.HoldoutMAE.Model, 3), number(v.HoldoutMAE.Baseline, 3))
+				p("  by %s; on a holdout of %d days its root mean square error is %s purchase days a customer, %s of the best naive forecast (mean error %s, %s)\n",
+					v.Model, v.HoldoutDays, number(v.HoldoutRMSE.Model, 3), number(v.HoldoutRMSE.Baseline, 3), number(v.HoldoutMAE.Model, 3), number(v.HoldoutMAE.Baseline, 3))
 			}
 		}
 	}

@@ -130,7 +130,7 @@ func planPage(r *outlook.Report) string {
 		p("\n")
 	}
 	if r.Dates.Holdout != "" {
-		p("  value: forecasts tested from %s\n", r.Dates.Holdout)
+		p("  value: forecasts tested from %s, corrections learnt from %s\n", r.Dates.Holdout, r.Dates.HoldoutFrom)
 	} else {
 		p("  value: the test %s\n", r.Dates.HoldoutNote)
 	}

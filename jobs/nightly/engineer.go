@@ -17,8 +17,9 @@ import (
 // questions are the run's targets and the holdout of the value model.
 type questions struct {
 	targets []predict.Question
-	holdout timeline.AsOf // zero when history is too short for one
-	days    int           // length of the holdout
+	days    int           // length of the holdout; 0 when history is too short for one
+	holdout timeline.AsOf // where it begins
+	before  timeline.AsOf // as much earlier: what is learnt in the window between is tried on the holdout
 }
 
 // ask resolves the configured targets against the history at hand.
@@ -47,9 +48,9 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 		}
 		q.targets = append(q.targets, t)
 	}
-	if days := min(int(r.Config.Models.ValueHorizon), int(r.asOf.Today-first+1)/3); days >= value.MinHoldout && h.census.Roles[datasets.Purchase] > 0 {
+	if days := value.HoldoutDays(int(r.Config.Models.ValueHorizon), int(r.asOf.Today-first+1)); days > 0 && h.census.Roles[datasets.Purchase] > 0 {
 		q.days = days
-		q.holdout = r.asOf.Add(-days, r.zone)
+		q.holdout, q.before = r.asOf.Add(-days, r.zone), r.asOf.Add(-2*days, r.zone)
 	}
 	return q, nil
 }
@@ -65,7 +66,7 @@ type table struct {
 }
 
 // engineer replays every timeline once for all as-of dates: the run's own,
-// each target's snapshots and the value model's holdout.
+// each target's snapshots and the value model's two windows.
 func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, error) {
 	families, err := r.families()
 	if err != nil {
@@ -98,12 +99,10 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		}
 	}
 	if q.days > 0 {
-		s := past(q.holdout)
-		until := r.asOf
-		s.Labels = append(s.Labels, features.Label{Name: value.HoldoutColumn, Unit: "days", Value: func(tl *timeline.Timeline, hist *timeline.History) float64 {
-			out := tl.Between(hist.AsOf, until)
-			return float64(out.DaysWith(datasets.Purchase))
-		}})
+		for _, w := range [][2]timeline.AsOf{{q.before, q.holdout}, {q.holdout, r.asOf}} {
+			s := past(w[0])
+			s.Labels = append(s.Labels, value.Labels(w[1], q.days)...)
+		}
 	}
 
 	days := make([]int32, 0, len(byDay))

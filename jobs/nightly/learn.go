@@ -31,9 +31,10 @@ func (r *run) predict(ctx context.Context, t *table, q *questions) ([]*predict.A
 
 // forecast says what every customer is expected to bring.
 func (r *run) forecast(ctx context.Context, t *table, q *questions) (*value.Forecast, error) {
-	in := value.Input{Score: t.score, Date: r.asOf.String(), Horizon: int(r.Config.Models.ValueHorizon), Workers: r.workers}
+	m := r.Config.Models
+	in := value.Input{Score: t.score, Date: r.asOf.String(), Horizon: int(m.ValueHorizon), Features: t.linear, Seed: m.Seed, Workers: r.workers}
 	if q.days > 0 {
-		in.Past, in.Days = t.past[q.holdout.Today], q.days
+		in.Past, in.Before, in.Days = t.past[q.holdout.Today], t.past[q.before.Today], q.days
 	}
 	var f *value.Forecast
 	err := r.step("value", func() error {

@@ -27,6 +27,7 @@ func TestPublishedNumbersRecomputed(t *testing.T) {
 	var faults []string
 	pyoracle.Run(t, recomputeScript, map[string]any{
 		"out": c.Out, "events": dir + "/events/*/*.parquet", "date": s.Date, "targets": s.Targets, "value_horizon": s.Value.HorizonDays,
+		"trees": strings.HasSuffix(s.Value.Model, "trees"), "value_trees": strings.HasSuffix(s.Value.ValueModel, "gammagamma × trees"),
 	}, &faults)
 	if len(faults) > 0 {
 		t.Error(strings.Join(faults, "\n"))

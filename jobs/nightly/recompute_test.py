@@ -1,6 +1,7 @@
 """Recompute what a run published from its Parquet files and the events.
 
-stdin: JSON {"out", "events", "date", "targets", "value_horizon"}; stdout: JSON list of faults.
+stdin: JSON {"out", "events", "date", "targets", "value_horizon", "trees", "value_trees"}, the last two whether trees
+correct purchases and spend; stdout: JSON list of faults.
 """
 
 import json
@@ -108,24 +109,38 @@ for row in own.itertuples():
     check(near(row.mean_distance, g["segment_distance"].mean()), f"segment {row.segment_id}: mean distance {row.mean_distance}")
 check(own["customers"].sum() == len(df) and own["customers"].is_monotonic_decreasing, "segments do not hold all customers, the largest first")
 
-# Value: Fader, Hardie & Lee (2005), equations 10 and the probability of being alive; Fader & Hardie (2013), equation 5.
-r, alpha, a, b = (metrics[("value", "bgnbd", "fit", n)][0] for n in ["r", "alpha_weeks", "a", "b"])
+# Value: Fader, Hardie & Lee (2005), equations 10 and the probability of being alive, or the Pareto/NBD as Fader & Hardie (2005)
+# have it, its integral by quadrature; Fader & Hardie (2013), equation 5.
+kind = next(m for (t, m, s, n) in metrics if t == "value" and s == "fit" and n == "r")
 x = buyers["purchase_days_lifetime"].to_numpy(float) - 1
 T = buyers["days_since_first_purchase"].to_numpy(float) / 7
 tx = T - buyers["days_since_last_purchase"].to_numpy(float) / 7
 t = job["value_horizon"] / 7
-alive = 1 / (1 + np.where(x > 0, a / np.maximum(b + x - 1, 1e-300) * ((alpha + T) / (alpha + tx)) ** (r + x), 0))
-expected = (a + b + x - 1) / (a - 1) * (1 - ((alpha + T) / (alpha + T + t)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, t / (alpha + T + t))) * alive
+if kind == "paretonbd":
+    r, alpha, s, beta = (metrics[("value", kind, "fit", n)][0] for n in ["r", "alpha_weeks", "s", "beta_weeks"])
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    tau = tx[:, None] + (T - tx)[:, None] * (nodes + 1) / 2
+    n = r + x
+    inner = -n[:, None] * np.log((alpha + tau) / (alpha + T)[:, None]) - (s + 1) * np.log(beta + tau) + s * np.log(beta + T)[:, None]
+    alive = 1 / (1 + s * (np.exp(inner) @ weights) * (T - tx) / 2)
+    expected = alive * n * (beta + T) / (alpha + T) * -np.expm1(-(s - 1) * np.log1p(t / (beta + T))) / (s - 1)
+else:
+    check(kind in ("bgnbd", "mbgnbd"), f"this script knows no formula of {kind}")
+    r, alpha, a, b = (metrics[("value", kind, "fit", n)][0] for n in ["r", "alpha_weeks", "a", "b"])
+    c = x + 1 if kind == "mbgnbd" else x
+    alive = 1 / (1 + np.where(c > 0, a / np.maximum(b + c - 1, 1e-300) * ((alpha + T) / (alpha + tx)) ** (r + x), 0))
+    expected = (a + b + c - 1) / (a - 1) * (1 - ((alpha + T) / (alpha + T + t)) ** (r + x) * hyp2f1(r + x, b + c, a + b + c - 1, t / (alpha + T + t))) * alive
 fine = np.isfinite(expected)
 check(fine.mean() > 0.99, "the formula is not finite for many customers")
 check(near(buyers["p_alive"][fine], alive[fine]), "p_alive differs from the formula")
-check(near(buyers["expected_purchases"][fine], expected[fine], 1e-5), f"expected_purchases differ from the formula by up to {np.abs(buyers['expected_purchases'][fine] - expected[fine]).max()}")
+if not job["trees"]:
+    check(near(buyers["expected_purchases"][fine], expected[fine], 1e-5), f"expected_purchases differ from the formula by up to {np.abs(buyers['expected_purchases'][fine] - expected[fine]).max()}")
 p, q, v = (metrics[("value", "gammagamma", "fit", n)][0] for n in ["p", "q", "v"])
 kept = 1 - np.minimum(buyers["refund_lifetime"] / buyers["spend_lifetime"], 1)
 m = np.nan_to_num((buyers["repeat_day_spend_mean"] * kept).to_numpy(float))
 k = np.where(m > 0, x, 0)
 mean = p * (v + k * m) / (p * k + q - 1)
-check(near(buyers["expected_value"].to_numpy(float), buyers["expected_purchases"] * mean, 2e-4), "expected_value differs from the formula")
+check(job["value_trees"] or near(buyers["expected_value"].to_numpy(float), buyers["expected_purchases"] * mean, 2e-4), "expected_value differs from the formula")
 check(df[df["purchase_days_lifetime"] == 0]["expected_value"].isna().all(), "a customer without purchase has a value")
 
 # The holdout: purchase days after its date of customers who had bought by then.

@@ -1,7 +1,6 @@
 package nightly
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -81,11 +80,7 @@ func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *valu
 	for _, s := range all {
 		columns = append(columns, s.Columns()...)
 	}
-	columns = append(columns,
-		outputs.Float("expected_purchases", "purchase days", fmt.Sprintf("Expected days with a purchase in the next %d days; null for who never bought.", int(r.Config.Models.ValueHorizon)), func(i int) float64 { return v.Purchases[i] }),
-		outputs.Money("expected_value", fmt.Sprintf("Expected spend in the next %d days; null for who never bought.", int(r.Config.Models.ValueHorizon)), func(i int) float64 { return v.Spend[i] }),
-		outputs.Float("p_alive", "probability", "Probability that the customer has not dropped out for good. Not a ranking: it is 1 for who never came back.", func(i int) float64 { return v.Alive[i] }),
-	)
+	columns = append(columns, v.Columns(r.asOf.Today)...)
 	return customerRows("customer_scores", t.score, columns)
 }
 

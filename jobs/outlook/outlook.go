@@ -115,6 +115,7 @@ type Dates struct {
 	// Holdout is the date from which forecasts of value are tested; "" when that
 	// depends on what is in the data.
 	Holdout     string `json:"value_holdout,omitempty"`
+	HoldoutFrom string `json:"value_train,omitempty"` // the window before it begins here
 	HoldoutNote string `json:"value_holdout_note,omitempty"`
 }
 
@@ -243,14 +244,14 @@ func (r *Report) dates(c *config.Config, p *nightly.Prospect) {
 	case r.Input.First == "":
 		d.HoldoutNote = "depends on when history begins, which the files' statistics do not tell"
 	default:
-		days := min(int(c.Models.ValueHorizon), int(p.AsOf.Today-r.Input.first+1)/3)
-		if days < value.MinHoldout {
+		days := value.HoldoutDays(int(c.Models.ValueHorizon), int(p.AsOf.Today-r.Input.first+1))
+		if days == 0 {
 			d.HoldoutNote = fmt.Sprintf("none: of the %d days of history a third is less than %d days", p.AsOf.Today-r.Input.first+1, value.MinHoldout)
 			break
 		}
-		d.Holdout = p.AsOf.Add(-days, p.Zone).String()
+		d.Holdout, d.HoldoutFrom = p.AsOf.Add(-days, p.Zone).String(), p.AsOf.Add(-2*days, p.Zone).String()
 		if !c.MapsRole(datasets.Purchase) {
-			d.Holdout, d.HoldoutNote = "", "none: no source maps purchases"
+			d.Holdout, d.HoldoutFrom, d.HoldoutNote = "", "", "none: no source maps purchases"
 		}
 	}
 }
@@ -303,7 +304,7 @@ func (r *Report) pastDates() int {
 			days[d] = true
 		}
 	}
-	days[r.Dates.Holdout] = true
+	days[r.Dates.Holdout], days[r.Dates.HoldoutFrom] = true, true
 	delete(days, "")
 	return len(days)
 }

@@ -73,6 +73,17 @@ func Text(name, meaning string, v func(i int) (string, bool)) Column {
 	}}
 }
 
+// Date is a column of calendar days since 1970-01-01.
+func Date(name, meaning string, v func(i int) (int32, bool)) Column {
+	return Column{NewField(name, arrow.FixedWidthTypes.Date32, "", meaning), func(b array.Builder, i int) {
+		if x, ok := v(i); ok {
+			b.(*array.Date32Builder).Append(arrow.Date32(x))
+		} else {
+			b.AppendNull()
+		}
+	}}
+}
+
 // Boolean is a column of yes or no.
 func Boolean(name, meaning string, v func(i int) bool) Column {
 	return Column{NewField(name, arrow.FixedWidthTypes.Boolean, "", meaning), func(b array.Builder, i int) {

@@ -1,0 +1,101 @@
+package value
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/gbdt"
+)
+
+// A ratio is what trees learn: what a window brought, divided by what was expected
+// of it. With labels y/μ and weights μ^(2−p) the Tweedie deviance of power p is that
+// of y itself, the logarithm of μ added to every score.
+type ratio struct {
+	power    float64
+	expected []float64 // of Past's buyers
+	actual   []float64
+	rows     []int // of Past's table
+}
+
+// treeRows is how many buyers trees learn from at most, evenly spread over the
+// table: beyond, they take longer and say the same.
+const treeRows = 20_000
+
+// least keeps the quotient finite for customers of whom nothing is expected.
+const least = 1e-6
+
+func (r *ratio) params(in Input) gbdt.Params {
+	p := gbdt.DefaultParams()
+	p.Loss, p.TweediePower = gbdt.Tweedie, r.power
+	// Few and cautious: the model underneath already says most of it.
+	p.Trees, p.LearningRate, p.Leaves, p.MinLeafRows = 60, .05, 8, 20
+	p.Seed, p.Workers = in.Seed, in.Workers
+	return p
+}
+
+// fit learns the ratio of a table's buyers; nil when there is nothing to learn from.
+func (r *ratio) fit(ctx context.Context, in Input, t *features.Table) (*gbdt.Model, error) {
+	scale := total(r.actual)
+	if scale <= 0 || len(r.rows) == 0 {
+		return nil, nil
+	}
+	// In units of the mean, so that what counts as few rows in a leaf is no matter
+	// of currency.
+	scale /= float64(len(r.rows))
+	stride := (len(r.rows) + treeRows - 1) / treeRows
+	chosen := map[int]bool{}
+	var y, w []float64
+	for k := 0; k < len(r.rows); k += stride {
+		chosen[r.rows[k]] = true
+		mean := max(r.expected[k], least*scale)
+		y = append(y, max(r.actual[k], 0)/mean) // more may be sent back than was bought
+		w = append(w, math.Pow(mean/scale, 2-r.power))
+	}
+	data, err := t.Matrix(in.Features, func(row int) bool { return chosen[row] })
+	if err != nil {
+		return nil, err
+	}
+	x := models.Matrix{Names: in.Features, Data: data}
+	m, _, err := gbdt.FitSample(ctx, r.params(in), gbdt.Sample{X: x, Y: y, W: w}, gbdt.Sample{})
+	if errors.Is(err, gbdt.ErrOneClass) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// multiples is the model's answer for some rows of a table, in order, part by part.
+func multiples(m *gbdt.Model, t *features.Table, names []string, rows []int) ([]float64, error) {
+	out := make([]float64, 0, len(rows))
+	var data []float64
+	first, next := 0, 0
+	for part := range t.Parts() {
+		n := part.Rows()
+		before := next
+		for next < len(rows) && rows[next] < first+n {
+			next++
+		}
+		mine := rows[before:next]
+		var err error
+		if data, err = part.Matrix(data[:0], names, func(i int) bool {
+			if len(mine) == 0 || mine[0] != first+i {
+				return false
+			}
+			mine = mine[1:]
+			return true
+		}); err != nil {
+			return nil, err
+		}
+		if len(data) > 0 {
+			p, err := m.Predict(nil, models.Matrix{Names: names, Data: data})
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, p...)
+		}
+		first += n
+	}
+	return out, nil
+}
