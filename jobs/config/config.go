@@ -123,6 +123,10 @@ type Segmentation struct {
 	MinShare float64  `yaml:"min_share" min:"0" max:"0.5" doc:"Smallest share of customers (0 to 0.5) that auto accepts in a segment."`
 	Restarts int      `yaml:"restarts" min:"1" max:"1000" doc:"K-means starts; the best is kept."`
 	Seed     uint64   `yaml:"seed" doc:"Seed of the starts and samples."`
+
+	Retrain       string  `yaml:"retrain" enum:"every_run|weekly|on_drift" doc:"When segments are fitted anew: in every run, when the stored model is seven days old, or when customers have moved away from it (mean squared distance to the centres up by a tenth, or a stability index of the segments' shares above 0.1). In between, customers are assigned to the centres stored with the run before."`
+	Hysteresis    float64 `yaml:"hysteresis" min:"0" max:"1" doc:"A customer stays in the segment of the run before while its centre is at most this share farther than the nearest; at 0 the nearest always wins."`
+	InactiveAfter Days    `yaml:"inactive_after" min:"1" max:"36500" doc:"Customers without any event for more than so many days are a segment of their own, set apart before the others are divided."`
 }
 
 // Target is one thing predicted about each customer.
@@ -158,6 +162,10 @@ const (
 
 	KindChurn      = "churn"
 	KindPropensity = "propensity"
+
+	RetrainEveryRun = "every_run"
+	RetrainWeekly   = "weekly"
+	RetrainOnDrift  = "on_drift"
 
 	RoleAuto = "auto" // purchase, or any when the data have none
 	RoleAny  = "any"  // every event
@@ -223,6 +231,7 @@ func DefaultSegmentation(name string) Segmentation {
 	return Segmentation{
 		Name: name, K: AutoInt{Auto: true}, KMin: 2, KMax: 10,
 		Features: []string{}, MinShare: 0.02, Restarts: 10, Seed: 1,
+		Retrain: RetrainEveryRun, Hysteresis: 0.1, InactiveAfter: 365,
 	}
 }
 

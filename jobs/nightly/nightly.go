@@ -14,7 +14,6 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
-	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/models"
 )
@@ -45,8 +44,6 @@ type run struct {
 	hold    *publish.Hold // the right to publish the date, once it is taken
 	summary *Summary
 	started time.Time
-
-	segmentMetrics []outputs.Metric
 }
 
 // Run makes one night's run and returns what there is to say about it, also
@@ -76,7 +73,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return r.finish(err)
 	}
-	groups, err := r.segment(ctx, table)
+	groups, err := r.segment(ctx, in, table)
 	if err != nil {
 		return r.finish(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/segments"
 )
 
 // A Prospect is what a run knows before it reads a row.
@@ -54,5 +55,5 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 
 // Tables lists the tables that a run publishes, in order.
 func Tables() []string {
-	return []string{"customer_scores", "features", "segments", "model_metrics", "rejected_rows"}
+	return []string{"customer_scores", "features", segments.SegmentsTable, segments.MigrationsTable, segments.HistoryTable, segments.ModelsTable, "model_metrics", "calibration", "label_audit", "rejected_rows"}
 }

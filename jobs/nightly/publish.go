@@ -21,6 +21,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/jobs/value"
 )
 
@@ -30,6 +31,10 @@ type input struct {
 	fingerprint string
 	config      json.RawMessage // effective
 	configHash  string
+	// pointer names the runs there were when this one began; the segments of the
+	// one before it are part of its input.
+	pointer publish.Pointer
+	before  string // date and id of that run; empty when there is none
 }
 
 // open finds the files and takes the date, and stops when this very run is
@@ -72,7 +77,13 @@ func (r *run) find(ctx context.Context) (*input, error) {
 	if err := requireDate(r.Config, in.plan.Files, r.Date); err != nil {
 		return nil, err
 	}
-	in.fingerprint = fingerprint(in.plan)
+	if in.pointer, err = publish.ReadPointer(ctx, r.FS, r.Config.Out); err != nil {
+		return nil, StorageFault(err)
+	}
+	if dates := segments.Before(in.pointer, r.Date); len(dates) > 0 {
+		in.before = dates[0] + " " + in.pointer.Dates[dates[0]].Run
+	}
+	in.fingerprint = fingerprint(in.plan, in.before)
 	r.summary.AsOf = instant(r.asOf.Instant)
 	r.Log.Info().Str("date", r.Date).Int("files", len(in.plan.Files)).Int64("rows", in.plan.Rows).Int64("bytes", in.plan.Bytes).Int("workers", r.workers).Msg("input found")
 	return in, r.repeats(ctx, in)
@@ -153,9 +164,13 @@ func (r *run) noop(m *publish.Manifest) {
 	r.Log.Info().Str("run_id", m.RunID).Msg("nothing to do: the same run is published")
 }
 
-// fingerprint identifies the input files as they lie there, without reading them.
-func fingerprint(p *scan.Plan) string {
+// fingerprint identifies the input files as they lie there, without reading
+// them, and the run that this one continues.
+func fingerprint(p *scan.Plan, before string) string {
 	h := sha256.New()
+	if before != "" {
+		fmt.Fprintf(h, "continues %s\n", before)
+	}
 	for _, f := range append(slices.Clone(p.Files), p.Lookups...) {
 		fmt.Fprintf(h, "%q %q %d %d %s\n", f.Source, f.Path, f.Size, f.ModTime.UnixNano(), f.Footer)
 	}
@@ -178,10 +193,10 @@ func StorageFault(err error) error {
 	return err
 }
 
-// runID names the run after its content: the same events, configuration, date
-// and version make the same id, wherever the events lay.
+// runID names the run after its content: the same events, configuration, date,
+// version and run before make the same id, wherever the events lay.
 func (r *run) runID(h *history, in *input) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%016x %d %d\n", r.Date, in.configHash, r.Version, h.census.Digest, h.census.Events, h.census.Customers))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%016x %d %d\n%s\n", r.Date, in.configHash, r.Version, h.census.Digest, h.census.Events, h.census.Customers, in.before))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -193,7 +208,10 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			return err
 		}
 		defer staging.Abort()
-		tables := r.tabulate(h, t, g, all, v)
+		tables, err := r.tabulate(h, t, g, all, v)
+		if err != nil {
+			return err
+		}
 		r.summary.Tables = map[string]int64{}
 		for i, table := range tables {
 			w, err := staging.Table(table.Name, table.Schema)

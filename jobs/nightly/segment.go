@@ -2,11 +2,11 @@ package nightly
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/shoal-data/shoal/features"
-	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/models"
@@ -15,40 +15,103 @@ import (
 
 // groups are the run's divisions of its customers.
 type groups struct {
-	segmentations []segmentation
-	scores        []rfm.Scores // by customer
-	spend         []float64    // lifetime, less refunds, by customer
-}
-
-type segmentation struct {
-	config config.Segmentation
-	fit    *segments.Segmentation // nil when the customers could not be divided
+	segmentations []*segments.Segmentation
+	dormant       []*segments.State // stored before, not configured tonight
+	scores        []rfm.Scores      // by customer
+	spend         []float64         // lifetime, less refunds, by customer
 }
 
 // segment divides the customers of the run's date by behaviour and by RFM.
-func (r *run) segment(ctx context.Context, t *table) (*groups, error) {
+func (r *run) segment(ctx context.Context, in *input, t *table) (*groups, error) {
 	g := &groups{}
 	err := r.step("segments", func() error {
 		var err error
 		if g.spend, err = t.score.Values(features.NetSpendLifetime); err != nil {
 			return err
 		}
+		idle, err := t.score.Values(features.DaysSinceLastEvent)
+		if err != nil {
+			return err
+		}
+		past, roll, err := r.past(ctx, in, t)
+		if err != nil {
+			return err
+		}
+		var names []string
 		for i, c := range r.Config.Segmentations {
-			s, err := r.segmentation(ctx, t, c)
+			names = append(names, c.Name)
+			prior, err := r.prior(ctx, past, c.Name, roll)
 			if err != nil {
 				return err
 			}
-			g.segmentations = append(g.segmentations, segmentation{c, s})
-			r.summarise(c.Name, s, g.spend)
-			r.curve(c.Name, s)
+			s, err := r.segmentation(ctx, t, i, idle, prior)
+			if err != nil {
+				return err
+			}
+			g.segmentations = append(g.segmentations, s)
+			r.summarise(s, g.spend)
 			r.progress("segments", int64(i+1), int64(len(r.Config.Segmentations)))
+		}
+		if past != nil {
+			g.dormant = past.Dormant(names)
 		}
 		return r.quintiles(t, g)
 	})
 	return g, err
 }
 
-func (r *run) segmentation(ctx context.Context, t *table, c config.Segmentation) (*segments.Segmentation, error) {
+// past opens the run whose segments this one continues: that of the latest
+// earlier date that can be read. It is nil when there is none.
+func (r *run) past(ctx context.Context, in *input, t *table) (*segments.Past, *segments.Roll, error) {
+	for _, date := range segments.Before(in.pointer, r.Date) {
+		past, err := segments.OpenPast(ctx, r.FS, r.Config.Out, in.pointer, date)
+		if errors.Is(err, segments.ErrUnusable) {
+			r.warn(warning("segments.past_unusable", fmt.Sprintf("%v; its segments are passed over for those of the run before it", err)))
+			continue
+		}
+		if err != nil {
+			return nil, nil, StorageFault(err)
+		}
+		roll := segments.NewRoll(t.score.Schema.Field(0).Type, t.score.Rows())
+		for part := range t.score.Parts() {
+			ids, err := part.IDs()
+			if err == nil {
+				err = roll.Add(ids)
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		roll.Sort()
+		return past, roll, nil
+	}
+	return nil, nil, nil
+}
+
+// prior is where everybody was in the run before.
+func (r *run) prior(ctx context.Context, past *segments.Past, name string, roll *segments.Roll) (*segments.Prior, error) {
+	if past == nil {
+		return nil, nil
+	}
+	prior, err := past.Prior(ctx, name, roll)
+	if errors.Is(err, segments.ErrUnusable) {
+		r.warn(warning("segments.past_unusable", fmt.Sprintf("segmentation %s: %v; its segments are recognised by their centres alone", name, err)))
+		return prior, nil
+	}
+	return prior, StorageFault(err)
+}
+
+// segmentColumn is the name and prefix of the columns of a segmentation: the
+// first is the one that campaigns use, and has none.
+func segmentColumn(place int, name string) (column, prefix string) {
+	if place > 0 {
+		prefix = name + "_"
+	}
+	return prefix + "segment_id", prefix
+}
+
+func (r *run) segmentation(ctx context.Context, t *table, place int, idle []float64, prior *segments.Prior) (*segments.Segmentation, error) {
+	c := r.Config.Segmentations[place]
 	names := c.Features
 	if len(names) == 0 {
 		for _, n := range segments.Defaults() {
@@ -66,58 +129,22 @@ func (r *run) segmentation(ctx context.Context, t *table, c config.Segmentation)
 	if err != nil {
 		return nil, err
 	}
-	x := models.Matrix{Names: names, Data: data}
-	p := segments.Params{Chosen: len(c.Features) > 0, KMin: c.KMin, KMax: c.KMax, MinShare: c.MinShare, Restarts: c.Restarts, Seed: c.Seed, Workers: r.workers}
-	if !c.K.Auto {
-		p.K = c.K.N
-	}
-	s, warnings, err := segments.Fit(ctx, p, x)
+	column, _ := segmentColumn(place, c.Name)
+	p := segments.Params{Segmentation: c, Column: column, Date: r.asOf.String(), Workers: r.workers}
+	s, warnings, err := segments.Divide(ctx, p, segments.Input{X: models.Matrix{Names: names, Data: data}, Idle: idle, Prior: prior})
 	r.warn(warnings...)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		// Too few or too equal customers are no reason to lose the night.
-		r.warn(models.Warning{Code: "segments.none", Message: fmt.Sprintf("segmentation %s: %v; its columns are null", c.Name, err)})
-		return nil, nil
-	}
-	return s, nil
+	return s, err
 }
 
-// curve publishes what was measured for every number of segments considered.
-func (r *run) curve(name string, s *segments.Segmentation) {
-	if s == nil {
-		return
-	}
-	add := func(metricName string, v float64, rows int, chosen bool) {
-		r.segmentMetrics = append(r.segmentMetrics, outputs.Metric{Target: name, Model: "kmeans", Split: "fit", Snapshot: r.asOf.String(), Name: metricName, Value: v, Rows: rows, Positives: -1, Champion: chosen})
-	}
-	add("inertia", s.Inertia, len(s.Labels), true)
-	add("segments", float64(len(s.Segments)), len(s.Labels), true)
-	for _, c := range s.Curve {
-		chosen := c.K == len(s.Segments)
-		add(fmt.Sprintf("silhouette_k%d", c.K), c.Silhouette, c.Rows, chosen)
-		add(fmt.Sprintf("bootstrap_jaccard_k%d", c.K), c.Jaccard, c.Rows, chosen)
-		add(fmt.Sprintf("smallest_share_k%d", c.K), c.MinShare, c.Rows, chosen)
-	}
-}
-
-func (r *run) summarise(name string, s *segments.Segmentation, spend []float64) {
-	if s == nil {
-		return
-	}
-	total, by := 0.0, make([]float64, len(s.Segments))
-	for i, l := range s.Labels {
-		by[l] += spend[i]
-		total += spend[i]
-	}
+func (r *run) summarise(s *segments.Segmentation, spend []float64) {
+	by, total := s.Revenue(spend)
 	for i, g := range s.Segments {
 		share := 0.0
 		if total > 0 {
 			share = by[i] / total
 		}
 		r.summary.Segments = append(r.summary.Segments, SegmentSummary{
-			Segmentation: name, ID: g.ID, Name: g.Name, Customers: g.Size, Share: g.Share, RevenueShare: share,
+			Segmentation: s.Name, ID: g.ID, Name: g.Name, Customers: g.Size, Share: g.Share, RevenueShare: share,
 		})
 	}
 }

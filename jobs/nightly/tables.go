@@ -1,7 +1,6 @@
 package nightly
 
 import (
-	"math"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -11,6 +10,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/predict"
+	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/jobs/value"
 )
 
@@ -27,54 +27,23 @@ func (r *run) stamp() []outputs.Column {
 }
 
 // tabulate lays out everything that the run publishes.
-func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) []outputs.Table {
-	return []outputs.Table{
-		r.customerScores(t, g, all, v),
-		r.featureTable(t),
-		r.segmentTable(g),
-		r.metricTable(all, v),
-		predict.CalibrationTable(all, r.stamp()),
-		predict.AuditTable(all, r.stamp()),
-		r.rejectedTable(h.report),
+func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) ([]outputs.Table, error) {
+	about, err := segments.Tables(g.segmentations, g.dormant, r.stamp(), g.spend)
+	if err != nil {
+		return nil, err
 	}
+	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t)}, about...)
+	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report)), nil
 }
 
 // customerScores is the table that campaigns are run from: a row a customer.
 func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *value.Forecast) outputs.Table {
 	columns := r.stamp()
-	for k, s := range g.segmentations {
-		prefix := ""
-		if k > 0 {
-			prefix = s.config.Name + "_"
-		}
-		of := "the segmentation " + s.config.Name
-		fitted := s.fit
-		columns = append(columns,
-			outputs.Small(prefix+"segment_id", "Segment of "+of+", 1 the largest.", func(i int) (int, bool) {
-				if fitted == nil {
-					return 0, false
-				}
-				return fitted.Segments[fitted.Labels[i]].ID, true
-			}),
-			outputs.Text(prefix+"segment_name", "Its name.", func(i int) (string, bool) {
-				if fitted == nil {
-					return "", false
-				}
-				return fitted.Segments[fitted.Labels[i]].Name, true
-			}),
-			outputs.Float(prefix+"segment_distance", "sd", "Distance to the segment's centre, in standard deviations of the prepared features: large is atypical.", func(i int) float64 {
-				if fitted == nil {
-					return math.NaN()
-				}
-				return fitted.Distances[i]
-			}),
-		)
+	for place, s := range g.segmentations {
+		columns = append(columns, s.Columns(segmentColumn(place, s.Name))...)
 	}
-	if len(g.segmentations) == 0 { // the contract names these columns whatever is configured
-		columns = append(columns,
-			outputs.Small("segment_id", "No segmentation is configured.", func(int) (int, bool) { return 0, false }),
-			outputs.Text("segment_name", "No segmentation is configured.", func(int) (string, bool) { return "", false }),
-			outputs.Float("segment_distance", "sd", "No segmentation is configured.", func(int) float64 { return math.NaN() }))
+	if len(g.segmentations) == 0 {
+		columns = append(columns, segments.Unconfigured()...)
 	}
 	columns = append(columns, g.rfmColumns()...)
 	for _, s := range all {
@@ -131,59 +100,15 @@ func (r *run) featureTable(t *table) outputs.Table {
 	}}
 }
 
-// segmentTable describes the segments: a row a segment.
-func (r *run) segmentTable(g *groups) outputs.Table {
-	type line struct {
-		segmentation, name, description string
-		id, customers                   int
-		share, revenue, revenueShare    float64
-		distance                        float64
-	}
-	var lines []line
-	for _, s := range g.segmentations {
-		fitted := s.fit
-		if fitted == nil {
-			continue
-		}
-		revenue, distance := make([]float64, len(fitted.Segments)), make([]float64, len(fitted.Segments))
-		total := 0.0
-		for i, l := range fitted.Labels {
-			revenue[l] += g.spend[i]
-			distance[l] += fitted.Distances[i]
-			total += g.spend[i]
-		}
-		for k, seg := range fitted.Segments {
-			share := math.NaN()
-			if total > 0 {
-				share = revenue[k] / total
-			}
-			lines = append(lines, line{s.config.Name, seg.Name, seg.Description, seg.ID, seg.Size, seg.Share, revenue[k], share, distance[k] / float64(seg.Size)})
-		}
-	}
-	str := func(v func(l line) string) func(int) (string, bool) {
-		return func(i int) (string, bool) { return v(lines[i]), true }
-	}
-	columns := append([]outputs.Column{outputs.Text("segmentation", "The division the segment belongs to.", str(func(l line) string { return l.segmentation }))}, r.stamp()...)
-	columns = append(columns,
-		outputs.Small("segment_id", "1 is the largest segment.", func(i int) (int, bool) { return lines[i].id, true }),
-		outputs.Text("segment_name", "What sets the segment apart, in words.", str(func(l line) string { return l.name })),
-		outputs.Text("description", "The strongest differences from the average customer, in original units.", str(func(l line) string { return l.description })),
-		outputs.Integer("customers", "customers", "Customers in the segment.", func(i int) (int, bool) { return lines[i].customers, true }),
-		outputs.Float("customer_share", "share", "Share of all customers.", func(i int) float64 { return lines[i].share }),
-		outputs.Money("revenue", "Lifetime spend of its customers, less refunds.", func(i int) float64 { return lines[i].revenue }),
-		outputs.Float("revenue_share", "share", "Share of all lifetime spend, less refunds.", func(i int) float64 { return lines[i].revenueShare }),
-		outputs.Float("mean_distance", "sd", "Mean distance of its customers to the centre.", func(i int) float64 { return lines[i].distance }),
-	)
-	return outputs.FromColumns("segments", columns, len(lines))
-}
-
 // metricTable holds every number about a model: a row a number.
-func (r *run) metricTable(all []*predict.Answer, v *value.Forecast) outputs.Table {
+func (r *run) metricTable(g *groups, all []*predict.Answer, v *value.Forecast) outputs.Table {
 	var ms []outputs.Metric
 	for _, s := range all {
 		ms = append(ms, s.Metrics...)
 	}
-	ms = append(ms, r.segmentMetrics...)
+	for _, s := range g.segmentations {
+		ms = append(ms, s.Metrics(r.asOf.String())...)
+	}
 	ms = append(ms, v.Metrics...)
 	str := func(v func(m outputs.Metric) string) func(int) (string, bool) {
 		return func(i int) (string, bool) { return v(ms[i]), true }

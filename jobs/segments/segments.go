@@ -1,6 +1,7 @@
 // Package segments divides customers by what they do: it prepares the feature
-// table, chooses how many segments the data support, fits them, and names them
-// in an analyst's words.
+// table, chooses how many segments the data support, fits them, names them in an
+// analyst's words, and recognises in them the segments of the run before, whose
+// ids and names they keep.
 package segments
 
 import (
@@ -8,47 +9,96 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/segments/internal/kin"
 	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/clustercount"
 	"github.com/shoal-data/shoal/models/kmeans"
 	"github.com/shoal-data/shoal/models/transform"
 )
 
 // Params of one segmentation.
 type Params struct {
-	K int // 0 chooses between KMin and KMax
-	// Chosen says that a person named the features: then they hear of those
-	// that had to be left out.
-	Chosen     bool
-	KMin, KMax int
-	MinShare   float64 // smallest share of customers that the choice accepts
-	Restarts   int
-	Seed       uint64
-	Workers    int
+	config.Segmentation
+	Column  string // of customer_scores, that holds the ids
+	Date    string // as-of date, YYYY-MM-DD
+	Workers int
 }
 
-// A Segmentation is a fitted division of the customers.
+// Input is what customers are divided by.
+type Input struct {
+	X     models.Matrix // raw features, NaN where undefined, a row a customer
+	Idle  []float64     // days since the customer's last event
+	Prior *Prior        // the run before; nil when there was none
+}
+
+// A Segmentation is a division of the customers.
 type Segmentation struct {
-	Segments  []Segment
-	Labels    []int     // of each row, index into Segments
-	Distances []float64 // of each row to its segment's centre, in standard deviations of the prepared features
-	Features  []string  // the columns that remained after preparation
-	Curve     []kmeans.Candidate
-	Prepared  *transform.Model
-	Model     *kmeans.Model
-	Inertia   float64
+	Name     string
+	Segments []Segment // in the order of the centres; the inactive come last
+	None     string    // why there are no segments; empty when there are
+	Labels   []int     // of each row: index into Segments, -1 for none
+	// Distances of each row to its segment's centre, in standard deviations of the
+	// prepared features; NaN for none and for the inactive, who have no centre.
+	Distances []float64
+	Features  []string // the columns that remained after preparation
+	Curve     []clustercount.Candidate
+	Support   clustercount.Support // of the number of segments; empty when it was not chosen tonight
+	Inertia   float64              // Σ squared distance of the active customers to the nearest centre
+	Active    int                  // customers who are not inactive
+
+	Trained string // as-of date of the fit
+	Refit   string // why it was fitted tonight; empty when the stored model was used
+	Drift   Drift  // against the stored model; NaN without one
+
+	// Beside the run before; without one, History tells only of new segments.
+	History   []Episode
+	Moves     []kin.Move
+	Before    string  // its date
+	Agreement float64 // adjusted Rand index over the customers in a segment of both
+	Shared    int     // these customers
+	Stayed    int     // customers who are a little nearer to another centre, and stay
+
+	of    []int32 // segment of each row in the run before, 0 for none
+	state *State
 }
 
 // A Segment is a group of customers who behave alike.
 type Segment struct {
-	ID          int // 1 … K by descending size
-	Name        string
-	Description string
-	Size        int
-	Share       float64
-	Centre      []float64 // in standard deviations, by Segmentation.Features
-	Mean        []float64 // in original units, by Segmentation.Features; NaN when nobody has a value
+	Named
+	Now      string // the name it would be given tonight
+	Size     int
+	Share    float64
+	Centre   []float64 // in standard deviations, by Segmentation.Features
+	Mean     []float64 // in original units, by Segmentation.Features; NaN when nobody has a value
+	MeanDist float64
 }
+
+// An Episode is what a run says of a segment's life: a row of segment_history.
+type Episode struct {
+	ID         int
+	Name       string
+	Since      string
+	Status     string
+	Size       int     // customers tonight
+	Share      float64 // of tonight's customers
+	Before     int     // customers in the run before; -1 when there was no such run or segment
+	Similarity float64 // Jaccard with the segment of this id in the run before; NaN without one
+	Parents    []int   // segments of the run before that it came from
+	Successors []int   // segments tonight that a retired one went to
+}
+
+// What a run says became of a segment.
+const (
+	New     = kin.New
+	Kept    = kin.Kept
+	Split   = kin.Split
+	Merged  = kin.Merged
+	Retired = kin.Retired
+)
 
 // Defaults is the selection of features a segmentation is made on when none is
 // named: how often and how much customers buy, how they visit, how they answer.
@@ -63,79 +113,231 @@ func Defaults() []string {
 	}
 }
 
-// Fit divides the rows of x: raw features, NaN where undefined.
-func Fit(ctx context.Context, p Params, x models.Matrix) (*Segmentation, []models.Warning, error) {
-	tp := transform.DefaultParams()
-	tp.Workers = p.Workers
-	tp.SkewLimit = 1 // counts and money are skewed; distances should not be ruled by their tails
-	prepared, warnings, err := transform.Fit(ctx, tp, x)
-	if err != nil {
-		return nil, nil, fmt.Errorf("segments: %w", err)
+// Divide divides the customers, and continues the run before where there is one.
+// That customers cannot be divided is no error: Segmentation.None says why.
+func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Warning, error) {
+	n := in.X.Rows()
+	s := &Segmentation{Name: p.Name, Labels: make([]int, n), Distances: make([]float64, n), Agreement: math.NaN(), Drift: noDrift}
+	d := &division{Params: p, Segmentation: s, x: in.X, prior: in.Prior}
+	d.setApart(in.Idle)
+	if err := d.fit(ctx); err != nil {
+		return nil, nil, err
 	}
-	if !p.Chosen {
-		warnings = nil
+	if err := d.identify(); err != nil {
+		return nil, nil, fmt.Errorf("segments: segmentation %s: %w", p.Name, err)
 	}
-	z, err := prepared.Apply(models.Matrix{}, x)
-	if err != nil {
-		return nil, nil, fmt.Errorf("segments: %w", err)
-	}
-	s := &Segmentation{Features: prepared.Names(), Prepared: prepared}
-	fit := kmeans.DefaultParams()
-	fit.K, fit.Restarts, fit.Seed, fit.Workers = p.K, p.Restarts, p.Seed, p.Workers
-	if p.K == 0 {
-		cp := kmeans.DefaultChooseParams()
-		cp.KMin, cp.KMax, cp.MinShare = p.KMin, p.KMax, p.MinShare
-		cp.Fit.Seed, cp.Fit.Workers = p.Seed, p.Workers
-		k, curve, more, err := kmeans.Choose(ctx, cp, z)
-		if err != nil {
-			return nil, nil, fmt.Errorf("segments: %w", err)
-		}
-		fit.K, s.Curve = k, curve
-		warnings = append(warnings, more...)
-	}
-	model, result, more, err := kmeans.Fit(ctx, fit, z)
-	if err != nil {
-		return nil, nil, fmt.Errorf("segments: %w", err)
-	}
-	warnings = append(warnings, more...)
-	s.Model, s.Labels, s.Inertia = model, result.Labels, result.Inertia
-	s.Distances = make([]float64, z.Rows())
-	if err := model.Predict(nil, s.Distances, z); err != nil {
-		return nil, nil, fmt.Errorf("segments: %w", err)
-	}
-	s.describe(x)
-	return s, warnings, nil
+	return s, d.warnings, nil
 }
 
-// describe fills sizes, means and names.
-func (s *Segmentation) describe(x models.Matrix) {
-	centres := s.Model.Centres()
-	k, d := centres.Rows(), centres.Cols()
-	columns := make([]int, d)
-	for j, name := range s.Features {
-		columns[j] = slices.Index(x.Names, name)
-	}
-	sums, counts := make([]float64, k*d), make([]float64, k*d)
-	s.Segments = make([]Segment, k)
-	for i, label := range s.Labels {
-		s.Segments[label].Size++
-		row := x.Row(i)
-		for j, c := range columns {
-			if v := row[c]; !math.IsNaN(v) {
-				sums[label*d+j] += v
-				counts[label*d+j]++
-			}
+// division is a Segmentation being made.
+type division struct {
+	Params
+	*Segmentation
+	x        models.Matrix
+	prior    *Prior
+	warnings []models.Warning
+
+	active   []int // rows
+	inactive int   // customers
+	prepared *transform.Model
+	model    *kmeans.Model
+	z        models.Matrix // prepared rows of the active
+	nearest  []int         // by place in active
+	was      []int         // likewise, of the stored centres
+	spread   float64
+}
+
+func (d *division) warn(code, format string, args ...any) {
+	d.warnings = append(d.warnings, models.Warning{Code: code, Message: "segmentation " + d.Name + ": " + fmt.Sprintf(format, args...)})
+}
+
+// setApart finds the inactive, who are a segment by rule: nothing they did lately
+// tells them apart.
+func (d *division) setApart(idle []float64) {
+	limit := float64(d.InactiveAfter)
+	for i := range d.Labels {
+		d.Labels[i], d.Distances[i] = -1, math.NaN()
+		if idle[i] > limit {
+			d.inactive++
+		} else {
+			d.active = append(d.active, i)
 		}
 	}
-	for i := range s.Segments {
-		g := &s.Segments[i]
-		g.ID = i + 1
-		g.Share = float64(g.Size) / float64(len(s.Labels))
-		g.Centre = centres.Row(i)
-		g.Mean = make([]float64, d)
-		for j := range d {
-			g.Mean[j] = sums[i*d+j] / counts[i*d+j]
+	d.Active = len(d.active)
+}
+
+// rows are the raw features of the active.
+func (d *division) rows() models.Matrix {
+	if d.inactive == 0 {
+		return d.x
+	}
+	x := models.NewMatrix(d.x.Names, len(d.active))
+	for i, row := range d.active {
+		copy(x.Row(i), d.x.Row(row))
+	}
+	return x
+}
+
+// settings are those that shape a fit: another of them asks for another fit.
+func (d *division) settings() string {
+	return fmt.Sprintf("k=%v k_min=%d k_max=%d min_share=%v restarts=%d seed=%d inactive_after=%d features=%s",
+		d.K, d.KMin, d.KMax, d.MinShare, d.Restarts, d.Seed, int(d.InactiveAfter), strings.Join(d.x.Names, ","))
+}
+
+// stored says whether the run before left a model that can be applied tonight.
+func (d *division) stored() bool {
+	if d.prior == nil || d.prior.State.model == nil {
+		return false
+	}
+	for _, name := range d.prior.State.prepared.Names() {
+		if !slices.Contains(d.x.Names, name) {
+			return false
 		}
 	}
-	name(s.Segments, s.Features)
+	return true
+}
+
+// fit decides between the stored model and a new one, and applies it.
+func (d *division) fit(ctx context.Context) error {
+	if len(d.active) == 0 {
+		d.None = fmt.Sprintf("none of the %d customers was active within inactive_after (%d days)", len(d.Labels), int(d.InactiveAfter))
+		d.warn("segments.none", "%s", d.None)
+		return nil
+	}
+	x := d.rows()
+	if d.stored() {
+		if err := d.apply(x); err != nil {
+			d.warn("segments.not_applied", "the stored model cannot be applied: %v", err)
+			d.forget()
+		} else {
+			d.was = d.nearest
+			d.Drift = d.drift()
+		}
+	}
+	d.Refit = d.reason()
+	if d.Refit == "" {
+		d.Trained, d.spread = d.prior.State.Trained, d.prior.State.Spread
+		return nil
+	}
+	err := d.learn(ctx, x)
+	switch {
+	case err == nil:
+		d.Trained = d.Date
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case d.model != nil:
+		// A night of too few or too equal customers is no reason to lose the segments.
+		d.warn("segments.not_fitted", "%v; the segments of %s are kept", err, d.prior.State.Trained)
+		d.Refit, d.Trained, d.spread, d.None = "", d.prior.State.Trained, d.prior.State.Spread, ""
+	default:
+		d.None = err.Error()
+		d.Trained = d.Date
+	}
+	if d.None != "" {
+		d.warn("segments.none", "%s; its columns are null", d.None)
+	}
+	if d.Support == clustercount.Stable {
+		d.warn("segments.no_gaps", "no gaps separate the segments: the division comes out again of resamples, but customers near its borders are alike")
+	}
+	return nil
+}
+
+// apply assigns the active to the centres of the stored model.
+func (d *division) apply(x models.Matrix) error {
+	s := d.prior.State
+	z, err := s.prepared.Apply(models.Matrix{}, x)
+	if err == nil {
+		err = d.use(s.prepared, s.model, z)
+	}
+	return err
+}
+
+// forget gives up the stored model: there are no segments tonight.
+func (d *division) forget() {
+	d.prepared, d.model, d.nearest, d.Features = nil, nil, nil, nil
+	d.Inertia, d.spread = 0, 0
+}
+
+func (d *division) use(prepared *transform.Model, model *kmeans.Model, z models.Matrix) error {
+	d.prepared, d.model, d.z = prepared, model, z
+	d.Features = prepared.Names()
+	d.nearest = make([]int, z.Rows())
+	distances := make([]float64, z.Rows())
+	if err := model.Predict(d.nearest, distances, z); err != nil {
+		return err
+	}
+	d.Inertia = 0
+	for _, v := range distances {
+		d.Inertia += float64(v * v)
+	}
+	d.spread = d.Inertia / float64(z.Rows())
+	return nil
+}
+
+// Drift is how far customers have moved since a model was fitted.
+type Drift struct {
+	Spread float64 // mean squared distance to the nearest centre, as a multiple of that at the fit
+	Shares float64 // population stability index of the shares of the segments
+}
+
+var noDrift = Drift{math.NaN(), math.NaN()}
+
+// A model has drifted when customers lie a tenth farther from its centres, or the
+// shares of its segments have a stability index that is commonly called a change.
+const (
+	driftSpread = 1.1
+	driftShares = 0.1
+)
+
+func (d *division) drift() Drift {
+	s := d.prior.State
+	now := make([]float64, len(s.Living))
+	for _, l := range d.nearest {
+		now[l]++
+	}
+	if s.Inactive {
+		now[len(now)-1] = float64(d.inactive)
+	}
+	g := Drift{Spread: d.spread / s.Spread}
+	for i, then := range s.Shares {
+		// Half a customer keeps the logarithm finite.
+		a, b := max(now[i], 0.5)/float64(len(d.Labels)), max(then, 0.5/float64(len(d.Labels)))
+		g.Shares += (a - b) * math.Log(a/b)
+	}
+	return g
+}
+
+// reason is why the segments must be fitted tonight; empty when the stored model
+// is to be used.
+func (d *division) reason() string {
+	switch {
+	case d.prior == nil:
+		return "there is no run to continue"
+	case d.prior.State.Settings != d.settings():
+		return "its settings or features are other than those of the stored model"
+	case d.model == nil:
+		return "the run before has no segments"
+	case d.Retrain == config.RetrainEveryRun:
+		return "retrain is every_run"
+	case d.Retrain == config.RetrainWeekly:
+		if days := daysBetween(d.prior.State.Trained, d.Date); days >= 7 {
+			return fmt.Sprintf("the stored model is %d days old", days)
+		}
+		return ""
+	case d.Drift.Spread > driftSpread:
+		return fmt.Sprintf("customers lie %.2f times as far from the centres as at the fit", math.Sqrt(d.Drift.Spread))
+	case d.Drift.Shares > driftShares:
+		return fmt.Sprintf("the shares of the segments have moved (stability index %.2f)", d.Drift.Shares)
+	}
+	return ""
+}
+
+// daysBetween counts days from one date to another; both are valid.
+func daysBetween(from, to string) int {
+	a, errA := time.Parse(time.DateOnly, from)
+	b, errB := time.Parse(time.DateOnly, to)
+	if errA != nil || errB != nil {
+		return math.MaxInt
+	}
+	return int(b.Sub(a).Hours() / 24)
 }

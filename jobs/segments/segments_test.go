@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -33,15 +34,24 @@ func customers(n int) models.Matrix {
 }
 
 func params() Params {
-	return Params{KMin: 2, KMax: 8, MinShare: 0.02, Restarts: 5, Seed: 1, Workers: 2}
+	c := config.DefaultSegmentation("behaviour")
+	c.KMin, c.KMax, c.Restarts = 2, 8, 5
+	return Params{Segmentation: c, Column: "segment_id", Date: "2025-03-31", Workers: 2}
 }
 
-func TestFit(t *testing.T) {
-	x := customers(900)
-	s, warnings, err := Fit(t.Context(), params(), x)
+// divide divides customers who were all active lately.
+func divide(t *testing.T, p Params, x models.Matrix, prior *Prior) (*Segmentation, []models.Warning) {
+	t.Helper()
+	s, warnings, err := Divide(t.Context(), p, Input{X: x, Idle: make([]float64, x.Rows()), Prior: prior})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, warnings
+}
+
+func TestDivide(t *testing.T) {
+	x := customers(900)
+	s, warnings := divide(t, params(), x, nil)
 	if len(s.Segments) != 3 || len(warnings) > 0 {
 		t.Fatalf("%d segments, %v", len(s.Segments), warnings)
 	}
@@ -58,7 +68,7 @@ func TestFit(t *testing.T) {
 	total := 0
 	for i, g := range s.Segments {
 		total += g.Size
-		if g.ID != i+1 || math.Abs(g.Share-float64(g.Size)/900) > 1e-12 || i > 0 && g.Size > s.Segments[i-1].Size {
+		if g.ID != i+1 || math.Abs(g.Share-float64(g.Size)/900) > 1e-12 || i > 0 && g.Size > s.Segments[i-1].Size || g.Since != "2025-03-31" || g.Now != g.Name {
 			t.Errorf("segment %+v at %d", g, i)
 		}
 	}
@@ -87,18 +97,18 @@ func TestFit(t *testing.T) {
 
 	p := params()
 	p.Workers = 1
-	again, _, err := Fit(t.Context(), p, x)
-	if err != nil || !reflect.DeepEqual(again.Labels, s.Labels) || !reflect.DeepEqual(again.Segments[0].Name, s.Segments[0].Name) {
-		t.Errorf("another number of workers made other segments: %v", err)
+	again, _ := divide(t, p, x, nil)
+	if !reflect.DeepEqual(again.Labels, s.Labels) || !reflect.DeepEqual(again.Segments[0].Name, s.Segments[0].Name) {
+		t.Error("another number of workers made other segments")
 	}
 }
 
 func TestFixedK(t *testing.T) {
 	p := params()
-	p.K = 5
-	s, _, err := Fit(t.Context(), p, customers(600))
-	if err != nil || len(s.Segments) != 5 || s.Curve != nil {
-		t.Fatalf("%d segments, curve %v, %v", len(s.Segments), s.Curve, err)
+	p.K = config.AutoInt{N: 5}
+	s, _ := divide(t, p, customers(600), nil)
+	if len(s.Segments) != 5 || s.Curve != nil {
+		t.Fatalf("%d segments, curve %v", len(s.Segments), s.Curve)
 	}
 	seen := map[string]bool{}
 	for _, g := range s.Segments {
@@ -109,13 +119,51 @@ func TestFixedK(t *testing.T) {
 	}
 }
 
-func TestFitRefuses(t *testing.T) {
-	same := models.NewMatrix([]string{"purchase_days_per_30d", "session_events_mean"}, 50)
-	if _, _, err := Fit(t.Context(), params(), same); err == nil || !strings.Contains(err.Error(), "none of the 2 columns varies") {
-		t.Errorf("equal customers: %v", err)
+// Customers who cannot be divided are no reason to lose the night: there are no
+// segments, and it is said why.
+func TestUndivided(t *testing.T) {
+	names := []string{"purchase_days_per_30d", "session_events_mean"}
+	same := models.NewMatrix(names, 50)
+	missing, infinite := models.NewMatrix(names, 50), customers(50)
+	for i := range missing.Data {
+		missing.Data[i] = math.NaN()
 	}
-	if _, _, err := Fit(t.Context(), params(), customers(1)); err == nil {
-		t.Error("one customer was divided")
+	infinite.Data[41] = math.Inf(1)
+	few := params()
+	few.K = config.AutoInt{N: 5}
+	for _, c := range []struct {
+		name, want string
+		p          Params
+		x          models.Matrix
+	}{
+		{"equal customers", "none of the 2 columns varies", params(), same},
+		{"all missing", "all 50 values are missing", params(), missing},
+		{"infinite", "row 10, column 1 (coupons_per_order) is +Inf", params(), infinite},
+		{"one customer", "none of the 4 columns varies", params(), customers(1)},
+		{"fewer rows than k", "exceeds the 4 rows", few, customers(4)},
+	} {
+		s, warnings := divide(t, c.p, c.x, nil)
+		if len(s.Segments) != 0 || !strings.Contains(s.None, c.want) || len(warnings) == 0 || !strings.Contains(warnings[len(warnings)-1].Message, c.want) {
+			t.Errorf("%s: %d segments, %q, %v", c.name, len(s.Segments), s.None, warnings)
+		}
+		for i, l := range s.Labels {
+			if l != -1 || !math.IsNaN(s.Distances[i]) {
+				t.Errorf("%s: row %d is in segment %d at %v", c.name, i, l, s.Distances[i])
+			}
+		}
+		// Not even these nights lose what went before.
+		x := customers(300)
+		first, _ := divide(t, params(), x, nil)
+		if c.x.Cols() == 2 { // other features: the segments cannot be kept
+			continue
+		}
+		kept, warnings := divide(t, c.p, c.x, after(t, first, make([]int32, c.x.Rows())))
+		if c.name == "infinite" { // nor can this customer be placed among them
+			continue
+		}
+		if len(kept.Segments) != 3 || kept.Refit != "" || kept.Segments[0].Name != first.Segments[0].Name {
+			t.Errorf("%s: the segments of the night before became %+v, %v", c.name, kept.Segments, warnings)
+		}
 	}
 }
 
@@ -128,10 +176,12 @@ func TestWarningsOfChosenFeatures(t *testing.T) {
 	}
 	for _, chosen := range []bool{false, true} {
 		p := params()
-		p.Chosen = chosen
-		_, warnings, err := Fit(t.Context(), p, x)
-		if err != nil || (len(warnings) > 0) != chosen {
-			t.Errorf("chosen %v: %v, %v", chosen, warnings, err)
+		if chosen {
+			p.Features = x.Names
+		}
+		_, warnings := divide(t, p, x, nil)
+		if (len(warnings) > 0) != chosen {
+			t.Errorf("chosen %v: %v", chosen, warnings)
 		}
 	}
 }
@@ -147,25 +197,5 @@ func TestDefaultsExist(t *testing.T) {
 		if !known[n] {
 			t.Errorf("no feature %q", n)
 		}
-	}
-}
-
-func TestNames(t *testing.T) {
-	features := []string{"purchase_days_per_30d", "spend_365d", "days_since_last_event", "refund_lifetime", "days_since_last_ticket"}
-	segments := []Segment{
-		{ID: 1, Centre: []float64{2, 1, -1, 0, 0}, Mean: []float64{4, 812.5, 3, 0, 1}},
-		{ID: 2, Centre: []float64{2, 1, 0.5, 0, 0}, Mean: []float64{4, 12.25, 3, 0, 1}},
-		{ID: 3, Centre: []float64{0, 0.1, 0, 0, 0}, Mean: []float64{1, 1, math.NaN(), 0, 1}},
-		{ID: 4, Centre: []float64{0, 0.1, 0, 0, 0}, Mean: []float64{1, 1, 1, 0, 1}},
-		{ID: 5, Centre: []float64{-1, 0, 0, 3, 2}, Mean: []float64{1, 1, 1, 50, 1}},
-	}
-	name(segments, features)
-	for i, want := range []string{"buy often, high spend", "buy often, high spend, inactive", "average customers", "average customers (4)", "return much, high days since last ticket"} {
-		if segments[i].Name != want {
-			t.Errorf("segment %d is named %q, want %q", i+1, segments[i].Name, want)
-		}
-	}
-	if !strings.Contains(segments[0].Description, "buy often (purchase_days_per_30d 4.00 on average, +2.0 sd)") {
-		t.Errorf("description %q", segments[0].Description)
 	}
 }

@@ -1,4 +1,6 @@
-package segments
+// Package words names segments the way an analyst would: by what sets them apart,
+// in plain words.
+package words
 
 import (
 	"fmt"
@@ -102,33 +104,49 @@ func traits(centre []float64, features []string) []trait {
 // notable is the least difference, in standard deviations, worth a word.
 const notable = 0.25
 
-// name gives every segment a unique name of two or more traits and a
-// description in original units.
-func name(segments []Segment, features []string) {
-	all := make([][]trait, len(segments))
-	for i, s := range segments {
-		all[i] = traits(s.Centre, features)
+// A Subject is a segment to be named.
+type Subject struct {
+	ID     int
+	Skip   bool      // it has a name already
+	Centre []float64 // in standard deviations, by feature
+	Mean   []float64 // in original units
+}
+
+// A Naming is what a segment would be called.
+type Naming struct{ Name, Description string }
+
+// Name gives every segment that is not to be skipped a name of two or more traits, unlike
+// the others' and those used already, and a description in original units.
+func Name(segments []Subject, features []string, taken map[string]bool) []Naming {
+	used := map[string]bool{}
+	for n := range taken {
+		used[n] = true
 	}
-	used := map[string]int{}
-	for i := range segments {
-		s := &segments[i]
+	out := make([]Naming, len(segments))
+	for i, s := range segments {
+		if s.Skip {
+			continue
+		}
+		all := traits(s.Centre, features)
+		g := &out[i]
 		for n := 2; ; n++ {
-			s.Name = label(all[i], n)
-			if _, taken := used[s.Name]; !taken {
+			g.Name = label(all, n)
+			if !used[g.Name] {
 				break
 			}
-			if n >= len(all[i]) {
-				s.Name = fmt.Sprintf("%s (%d)", s.Name, s.ID)
+			if n >= len(all) {
+				g.Name = fmt.Sprintf("%s (%d)", g.Name, s.ID)
 				break
 			}
 		}
-		used[s.Name] = i
+		used[g.Name] = true
 		var parts []string
-		for _, t := range all[i][:min(4, len(all[i]))] {
+		for _, t := range all[:min(4, len(all))] {
 			parts = append(parts, fmt.Sprintf("%s (%s %s on average, %+.1f sd)", t.phrase, features[t.feature], amount(s.Mean[t.feature]), t.z))
 		}
-		s.Description = strings.Join(parts, "; ")
+		g.Description = strings.Join(parts, "; ")
 	}
+	return out
 }
 
 // label joins the first n traits that are worth a word.

@@ -1,0 +1,122 @@
+package segments
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/clustercount"
+	"github.com/shoal-data/shoal/models/kmeans"
+	"github.com/shoal-data/shoal/models/transform"
+)
+
+// coldGain is how much lower the inertia of a cold start must be for it to
+// replace the segments of the run before: ids that stay are worth a little fit.
+const coldGain = 0.01
+
+// learn prepares the active, chooses a number of segments and fits them, from
+// the segments of the run before where that is no worse.
+func (d *division) learn(ctx context.Context, x models.Matrix) error {
+	tp := transform.DefaultParams()
+	tp.Workers = d.Workers
+	tp.SkewLimit = 1 // counts and money are skewed; distances should not be ruled by their tails
+	prepared, warnings, err := transform.Fit(ctx, tp, x)
+	if err != nil {
+		return err
+	}
+	if len(d.Params.Features) > 0 { // a person named the features: say which are of no use
+		d.warnings = append(d.warnings, warnings...)
+	}
+	z, err := prepared.Apply(models.Matrix{}, x)
+	if err != nil {
+		return err
+	}
+	fit := kmeans.DefaultParams()
+	fit.K, fit.Restarts, fit.Seed, fit.Workers = d.K.N, d.Restarts, d.Seed, d.Workers
+	if d.K.Auto {
+		if fit.K, err = d.choose(ctx, z); err != nil {
+			return err
+		}
+		if fit.K == 0 {
+			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers", d.KMin, d.KMax)
+			d.forget()
+			return nil
+		}
+	}
+	cold, result, warnings, err := kmeans.Fit(ctx, fit, z)
+	if err != nil {
+		return err
+	}
+	model := cold
+	if start := d.warmStart(z); start.Rows() == fit.K {
+		warm, again, more, err := kmeans.FitWith(ctx, fit, z, kmeans.Options{Start: start})
+		if err != nil {
+			return err
+		}
+		if again.Inertia <= (1+coldGain)*result.Inertia {
+			model, warnings = warm, more
+		}
+	}
+	d.warnings = append(d.warnings, warnings...)
+	return d.use(prepared, model, z)
+}
+
+// choose is the number of segments that the data support, 0 for none. That of
+// the run before stays while it is not clearly worse, so that it does not change
+// with the weather.
+func (d *division) choose(ctx context.Context, z models.Matrix) (int, error) {
+	cp := clustercount.DefaultParams()
+	cp.KMin, cp.KMax, cp.MinShare = d.KMin, d.KMax, d.MinShare
+	cp.Fit.Seed, cp.Fit.Workers = d.Seed, d.Workers
+	c, err := clustercount.Choose(ctx, cp, z)
+	if err != nil {
+		return 0, err
+	}
+	d.Curve, d.Support = c.Curve, c.Support
+	if d.model == nil || c.K == d.model.K() {
+		return c.K, nil
+	}
+	for _, was := range c.Curve {
+		// Segments with gaps between them replace those without at once; else those of
+		// the run before stay until they are not to be trusted any more.
+		if was.K == d.model.K() && was.Support == clustercount.None && c.Support != clustercount.Separated &&
+			was.Jaccard >= stayStable && was.MinShare >= d.MinShare/2 {
+			return was.K, nil
+		}
+		if was.K == d.model.K() && was.Support == c.Support && was.Support == clustercount.Stable {
+			return was.K, nil
+		}
+	}
+	return c.K, nil
+}
+
+// stayStable is the bootstrap Jaccard below which clusters are not to be trusted
+// (Hennig 2007).
+const stayStable = 0.6
+
+// warmStart are the means, in tonight's prepared space, of the customers that
+// the stored centres are nearest to.
+func (d *division) warmStart(z models.Matrix) models.Matrix {
+	if d.model == nil {
+		return models.Matrix{}
+	}
+	k := d.model.K()
+	sums, counts := models.NewMatrix(z.Names, k), make([]float64, k)
+	for i, l := range d.was {
+		counts[l]++
+		to := sums.Row(l)
+		for j, v := range z.Row(i) {
+			to[j] += v
+		}
+	}
+	start := models.Matrix{Names: z.Names}
+	for l, n := range counts {
+		if n == 0 {
+			continue // nobody is like that any more
+		}
+		for _, v := range sums.Row(l) {
+			start.Data = append(start.Data, v/n)
+		}
+	}
+	return start
+}

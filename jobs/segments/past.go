@@ -1,0 +1,308 @@
+package segments
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/tables"
+	"github.com/shoal-data/shoal/jobs/publish"
+)
+
+// A Past is an earlier run whose segments tonight's continue.
+type Past struct {
+	Date, RunID string
+
+	fsys     storage.FS
+	out      string
+	manifest *publish.Manifest
+	states   map[string]*State
+}
+
+// ErrUnusable is wrapped by errors that say that a run is damaged, incomplete or
+// of another program: reading it again would find the same.
+var ErrUnusable = errors.New("cannot be continued")
+
+// Before lists the dates with a published run before a date, the latest first:
+// the runs that one of the date can continue. That later dates may be published
+// already makes no difference, so a date repeated continues what it continued.
+func Before(p publish.Pointer, date string) []string {
+	var dates []string
+	for d := range p.Dates {
+		if d < date {
+			dates = append(dates, d)
+		}
+	}
+	slices.Sort(dates)
+	slices.Reverse(dates)
+	return dates
+}
+
+// OpenPast reads the stored segmentations of the run that the pointer names for
+// a date. An error that does not wrap ErrUnusable may be gone when it is tried
+// again.
+func OpenPast(ctx context.Context, fsys storage.FS, out string, p publish.Pointer, date string) (*Past, error) {
+	past := &Past{Date: date, RunID: p.Dates[date].Run, fsys: fsys, out: out, states: map[string]*State{}}
+	fail := func(err error) (*Past, error) { return nil, past.fault(ctx, err) }
+	m, ok, err := publish.ReadCurrent(ctx, fsys, out, date)
+	if err != nil {
+		return fail(err)
+	}
+	if !ok {
+		return fail(fmt.Errorf("%s: %w", date, fs.ErrNotExist))
+	}
+	past.manifest = m
+	rows, err := past.read(ctx, ModelsTable, "segmentation", "model")
+	if err != nil {
+		return fail(err)
+	}
+	for rec, err := range rows {
+		if err != nil {
+			return fail(err)
+		}
+		names, texts := rec.Column(0).(*array.String), rec.Column(1).(*array.String)
+		for i := range int(rec.NumRows()) {
+			s, err := decodeState([]byte(texts.Value(i)))
+			if err != nil {
+				return fail(err)
+			}
+			if s.Segmentation != names.Value(i) {
+				return fail(fmt.Errorf("segments: the stored model of segmentation %q is that of %q", names.Value(i), s.Segmentation))
+			}
+			past.states[s.Segmentation] = s
+		}
+	}
+	return past, nil
+}
+
+// fault says whose fault an error is: the run's, or that of the moment.
+func (p *Past) fault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var system *fs.PathError
+	missing := errors.Is(err, fs.ErrNotExist)
+	if !missing && (publish.Transient(err) || errors.As(err, &system)) {
+		return err
+	}
+	return fmt.Errorf("run %s of %s %w: %w", p.RunID, p.Date, ErrUnusable, err)
+}
+
+// read gives some columns of one of the run's tables.
+func (p *Past) read(ctx context.Context, table string, columns ...string) (iter.Seq2[arrow.Record, error], error) {
+	t := p.manifest.Table(table)
+	if t == nil {
+		return nil, fmt.Errorf("segments: it has no table %s: it was published by another version (%s)", table, p.manifest.ToolVersion)
+	}
+	for _, c := range columns {
+		if !slices.ContainsFunc(t.Columns, func(have tables.Column) bool { return have.Name == c }) {
+			return nil, fmt.Errorf("segments: its table %s has no column %s: it was published by another version (%s)", table, c, p.manifest.ToolVersion)
+		}
+	}
+	return func(yield func(arrow.Record, error) bool) {
+		for i, file := range p.manifest.Paths(p.out, table) {
+			more, err := p.readFile(ctx, file, t.Files[i].Bytes, columns, yield)
+			if err != nil {
+				yield(nil, fmt.Errorf("segments: %s: %w", file, err))
+				return
+			}
+			if !more {
+				return
+			}
+		}
+	}, nil
+}
+
+func (p *Past) readFile(ctx context.Context, file string, size int64, columns []string, yield func(arrow.Record, error) bool) (more bool, err error) {
+	r, err := p.fsys.Open(ctx, file)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	if r.Size() != size {
+		return false, fmt.Errorf("has %d bytes, was written with %d", r.Size(), size)
+	}
+	f, err := tables.Open(r, size)
+	if err != nil {
+		return false, err
+	}
+	for rec, err := range f.Records(ctx, columns...) {
+		if err != nil {
+			return false, err
+		}
+		if !yield(rec, nil) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// A Roll finds customers by id: the row of each.
+type Roll struct {
+	kind    arrow.DataType
+	hashes  []uint64 // sorted
+	rows    []int32
+	entries int
+}
+
+// NewRoll makes a roll for customers whose ids have this type.
+func NewRoll(kind arrow.DataType, customers int) *Roll {
+	return &Roll{kind: kind, hashes: make([]uint64, 0, customers), rows: make([]int32, 0, customers)}
+}
+
+// Add appends the next customers. Ids are known by a hash of 64 bits: of ten
+// million customers, two share one with a probability of 3 in a million.
+func (r *Roll) Add(ids arrow.Array) error {
+	if !arrow.TypeEqual(ids.DataType(), r.kind) {
+		return fmt.Errorf("segments: customer ids are %v, expected %v", ids.DataType(), r.kind)
+	}
+	for i := range ids.Len() {
+		h, err := hashOf(ids, i)
+		if err != nil {
+			return err
+		}
+		r.hashes = append(r.hashes, h)
+		r.rows = append(r.rows, int32(r.entries))
+		r.entries++
+	}
+	return nil
+}
+
+// Sort readies the roll.
+func (r *Roll) Sort() {
+	slices.SortFunc(r.rows, func(a, b int32) int {
+		switch x, y := r.hashes[a], r.hashes[b]; {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return int(a - b)
+	})
+	sorted := make([]uint64, len(r.hashes))
+	for i, row := range r.rows {
+		sorted[i] = r.hashes[row]
+	}
+	r.hashes = sorted
+}
+
+func (r *Roll) find(hash uint64) (row int, ok bool) {
+	i, ok := slices.BinarySearch(r.hashes, hash)
+	if !ok {
+		return 0, false
+	}
+	return int(r.rows[i]), true
+}
+
+func hashOf(ids arrow.Array, i int) (uint64, error) {
+	var b [8]byte
+	switch a := ids.(type) {
+	case *array.String:
+		return datasets.HashID([]byte(a.Value(i))), nil
+	case *array.Int64:
+		binary.LittleEndian.PutUint64(b[:], uint64(a.Value(i)))
+	case *array.Int32:
+		binary.LittleEndian.PutUint64(b[:], uint64(a.Value(i)))
+	case *array.FixedSizeBinary:
+		return datasets.HashID(a.Value(i)), nil
+	default:
+		return 0, fmt.Errorf("segments: customer ids of type %v", ids.DataType())
+	}
+	return datasets.HashID(b[:]), nil
+}
+
+// A Prior is what the run before says of one segmentation.
+type Prior struct {
+	Date, RunID string
+	State       *State
+	Of          []int32     // by tonight's customers: the segment each was in, 0 for one who was in none
+	Gone        map[int]int // by segment: customers who are no longer in the table
+}
+
+// Dormant are the stored segmentations that tonight has no use for. They are
+// stored again, so that one that is configured again later goes on where it was.
+func (p *Past) Dormant(configured []string) []*State {
+	var dormant []*State
+	for _, s := range p.states {
+		if !slices.Contains(configured, s.Segmentation) {
+			s.Column = "" // the run that stores it has no such column
+			dormant = append(dormant, s)
+		}
+	}
+	slices.SortFunc(dormant, func(a, b *State) int { return strings.Compare(a.Segmentation, b.Segmentation) })
+	return dormant
+}
+
+// Prior reads in which segment everybody was. It is nil when there was no
+// segmentation of the name. With an error that wraps ErrUnusable it has the
+// stored model alone.
+func (p *Past) Prior(ctx context.Context, name string, customers *Roll) (*Prior, error) {
+	state := p.states[name]
+	if state == nil {
+		return nil, nil
+	}
+	prior := &Prior{Date: p.Date, RunID: p.RunID, State: state, Of: make([]int32, customers.entries), Gone: map[int]int{}}
+	if state.Column == "" {
+		return prior, nil
+	}
+	err := p.assigned(ctx, prior, customers)
+	if err == nil {
+		return prior, nil
+	}
+	if err = p.fault(ctx, err); !errors.Is(err, ErrUnusable) {
+		return nil, err
+	}
+	clear(prior.Of)
+	clear(prior.Gone)
+	return prior, err
+}
+
+func (p *Past) assigned(ctx context.Context, prior *Prior, customers *Roll) error {
+	state := prior.State
+	rows, err := p.read(ctx, "customer_scores", "customer_id", state.Column)
+	if err != nil {
+		return err
+	}
+	for rec, err := range rows {
+		if err != nil {
+			return err
+		}
+		ids := rec.Column(0)
+		if !arrow.TypeEqual(ids.DataType(), customers.kind) {
+			return fmt.Errorf("segments: its customer ids are %v, tonight's %v: no customer is in both", ids.DataType(), customers.kind)
+		}
+		segment, ok := rec.Column(1).(*array.Int32)
+		if !ok {
+			return fmt.Errorf("segments: its column %s is %v, expected int32", state.Column, rec.Column(1).DataType())
+		}
+		for i := range ids.Len() {
+			if segment.IsNull(i) {
+				continue
+			}
+			h, err := hashOf(ids, i)
+			if err != nil {
+				return err
+			}
+			id := segment.Value(i)
+			if !slices.Contains(state.Living, int(id)) {
+				return fmt.Errorf("segments: it has customers in segment %d of %s, which its stored model lacks", id, state.Segmentation)
+			}
+			if row, ok := customers.find(h); ok {
+				prior.Of[row] = id
+			} else {
+				prior.Gone[int(id)]++
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package segments
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/segments/internal/kin"
+)
+
+// The tables about segments, besides the columns of customer_scores.
+const (
+	SegmentsTable   = "segments"
+	MigrationsTable = "segment_migrations"
+	HistoryTable    = "segment_history"
+	ModelsTable     = "segment_models"
+)
+
+// Columns are a segmentation's columns of customer_scores.
+func (s *Segmentation) Columns(column, prefix string) []outputs.Column {
+	of := "the segmentation " + s.Name
+	segment := func(i int) *Segment {
+		if l := s.Labels[i]; l >= 0 {
+			return &s.Segments[l]
+		}
+		return nil
+	}
+	return []outputs.Column{
+		outputs.Small(column, "Segment of "+of+"; an id means the same segment in every run.", func(i int) (int, bool) {
+			if g := segment(i); g != nil {
+				return g.ID, true
+			}
+			return 0, false
+		}),
+		outputs.Text(prefix+"segment_name", "Its name.", func(i int) (string, bool) {
+			if g := segment(i); g != nil {
+				return g.Name, true
+			}
+			return "", false
+		}),
+		outputs.Float(prefix+"segment_distance", "sd", "Distance to the segment's centre, in standard deviations of the prepared features: large is atypical. Null for the inactive, who have no centre.", func(i int) float64 { return s.Distances[i] }),
+		outputs.Small(prefix+"segment_before", "The customer's segment in the run before; null for who was in none.", func(i int) (int, bool) {
+			if s.of == nil || s.of[i] == 0 {
+				return 0, false
+			}
+			return int(s.of[i]), true
+		}),
+	}
+}
+
+// Unconfigured are the columns of customer_scores when there is no segmentation:
+// the contract names them whatever is configured.
+func Unconfigured() []outputs.Column {
+	const why = "No segmentation is configured."
+	return []outputs.Column{
+		outputs.Small("segment_id", why, func(int) (int, bool) { return 0, false }),
+		outputs.Text("segment_name", why, func(int) (string, bool) { return "", false }),
+		outputs.Float("segment_distance", "sd", why, func(int) float64 { return math.NaN() }),
+		outputs.Small("segment_before", why, func(int) (int, bool) { return 0, false }),
+	}
+}
+
+// A layout makes columns of a table whose rows are of type T.
+type layout[T any] struct{ rows []T }
+
+func (l layout[T]) text(name, meaning string, v func(T) string) outputs.Column {
+	return outputs.Text(name, meaning, func(i int) (string, bool) { s := v(l.rows[i]); return s, s != "" })
+}
+
+// small leaves out 0 and what is below: ids begin at 1.
+func (l layout[T]) small(name, meaning string, v func(T) int) outputs.Column {
+	return outputs.Small(name, meaning, func(i int) (int, bool) { n := v(l.rows[i]); return n, n > 0 })
+}
+
+// count leaves out what is below 0.
+func (l layout[T]) count(name, meaning string, v func(T) int) outputs.Column {
+	return outputs.Integer(name, "customers", meaning, func(i int) (int, bool) { n := v(l.rows[i]); return n, n >= 0 })
+}
+
+func (l layout[T]) float(name, unit, meaning string, v func(T) float64) outputs.Column {
+	return outputs.Float(name, unit, meaning, func(i int) float64 { return v(l.rows[i]) })
+}
+
+func (l layout[T]) money(name, meaning string, v func(T) float64) outputs.Column {
+	return outputs.Money(name, meaning, func(i int) float64 { return v(l.rows[i]) })
+}
+
+// table puts the columns in the order of every table: what the row is of, the
+// run, the rest.
+func (l layout[T]) table(name string, first outputs.Column, stamp, rest []outputs.Column) outputs.Table {
+	columns := append(append([]outputs.Column{first}, stamp...), rest...)
+	return outputs.FromColumns(name, columns, len(l.rows))
+}
+
+// Tables are the tables about segments. spend is by customer; dormant are the
+// states that are only stored again.
+func Tables(all []*Segmentation, dormant []*State, stamp []outputs.Column, spend []float64) ([]outputs.Table, error) {
+	models, err := modelTable(all, dormant, stamp)
+	if err != nil {
+		return nil, err
+	}
+	return []outputs.Table{segmentTable(all, stamp, spend), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
+}
+
+// Revenue is what the customers of each segment spent, and everybody.
+func (s *Segmentation) Revenue(spend []float64) (by []float64, total float64) {
+	by = make([]float64, len(s.Segments))
+	for i, l := range s.Labels {
+		if l >= 0 {
+			by[l] += spend[i]
+		}
+		total += spend[i]
+	}
+	return by, total
+}
+
+func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) outputs.Table {
+	type line struct {
+		of *Segmentation
+		*Segment
+		revenue, revenueShare float64
+	}
+	var l layout[line]
+	for _, s := range all {
+		revenue, total := s.Revenue(spend)
+		for k := range s.Segments {
+			share := math.NaN()
+			if total > 0 {
+				share = revenue[k] / total
+			}
+			l.rows = append(l.rows, line{s, &s.Segments[k], revenue[k], share})
+		}
+	}
+	return l.table(SegmentsTable, l.text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.small("segment_id", "An id means the same segment in every run, and is never given again.", func(r line) int { return r.ID }),
+		l.text("segment_name", "What set the segment apart when it was first found, in words; it stays with the id.", func(r line) string { return r.Name }),
+		l.text("description", "The strongest differences from the average customer then, in original units.", func(r line) string { return r.Description }),
+		l.count("customers", "Customers in the segment.", func(r line) int { return r.Size }),
+		l.float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
+		l.money("revenue", "Lifetime spend of its customers, less refunds.", func(r line) float64 { return r.revenue }),
+		l.float("revenue_share", "share", "Share of all lifetime spend, less refunds.", func(r line) float64 { return r.revenueShare }),
+		l.float("mean_distance", "sd", "Mean distance of its customers to the centre; null for the inactive.", func(r line) float64 { return r.MeanDist }),
+		l.text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
+		l.text("trained", "As-of date of the run that the centres were fitted in, YYYY-MM-DD.", func(r line) string { return r.of.Trained }),
+		l.text("name_now", "The name it would be given by this run alone: another than segment_name means that the segment has moved.", func(r line) string { return r.Now }),
+	})
+}
+
+func migrationTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
+	type line struct {
+		of *Segmentation
+		kin.Move
+	}
+	var l layout[line]
+	for _, s := range all {
+		for _, m := range s.Moves {
+			l.rows = append(l.rows, line{s, m})
+		}
+	}
+	name := func(s *Segmentation, id int) string {
+		if n := s.state.named(id); n != nil {
+			return n.Name
+		}
+		return ""
+	}
+	return l.table(MigrationsTable, l.text("segmentation", "The division the segments belong to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.text("from_date", "As-of date of the run before, YYYY-MM-DD.", func(r line) string { return r.of.Before }),
+		l.small("from_segment_id", "Segment in the run before; null for customers who were in none, or not there yet.", func(r line) int { return r.From }),
+		l.text("from_segment_name", "Its name.", func(r line) string { return name(r.of, r.From) }),
+		l.small("to_segment_id", "Segment in this run; null for customers who are in none, or no longer there.", func(r line) int { return r.To }),
+		l.text("to_segment_name", "Its name.", func(r line) string { return name(r.of, r.To) }),
+		l.count("customers", "Customers who went from the one to the other, or stayed.", func(r line) int { return r.Customers }),
+		l.float("from_share", "share", "Share of the customers of the segment in the run before.", func(r line) float64 { return r.FromShare }),
+		l.float("to_share", "share", "Share of the customers of the segment in this run.", func(r line) float64 { return r.ToShare }),
+	})
+}
+
+func historyTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
+	type line struct {
+		of *Segmentation
+		Episode
+	}
+	var l layout[line]
+	for _, s := range all {
+		for _, e := range s.History {
+			l.rows = append(l.rows, line{s, e})
+		}
+	}
+	return l.table(HistoryTable, l.text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.text("before_date", "As-of date of the run before, YYYY-MM-DD; null for the first run.", func(r line) string { return r.of.Before }),
+		l.small("segment_id", "The segment.", func(r line) int { return r.ID }),
+		l.text("segment_name", "Its name.", func(r line) string { return r.Name }),
+		l.text("status", fmt.Sprintf("%s: there was none like it; %s; %s: a part of a segment of the run before; %s: made of several; %s: no longer there, and its id is not given again.", New, Kept, Split, Merged, Retired), func(r line) string { return r.Status }),
+		l.count("customers", "Customers in this run.", func(r line) int { return r.Size }),
+		l.float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
+		l.count("customers_before", "Customers in the run before; null when it was not there.", func(r line) int { return r.Before }),
+		l.float("matched_share", "share", "Of the customers of both runs that were in the segment then or would be by the nearest centre now, the share that are in it both times (Jaccard); null when it was not there, or for the inactive.", func(r line) float64 { return r.Similarity }),
+		l.text("parents", "Ids of the segments of the run before that it came from, by comma.", func(r line) string { return list(r.Parents) }),
+		l.text("successors", "Ids of the segments of this run that a retired one went to, by comma.", func(r line) string { return list(r.Successors) }),
+		l.text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
+	})
+}
+
+func list(ids []int) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.Itoa(id)
+	}
+	return strings.Join(texts, ",")
+}
+
+func modelTable(all []*Segmentation, dormant []*State, stamp []outputs.Column) (outputs.Table, error) {
+	type line struct{ name, trained, model string }
+	var l layout[line]
+	states := make([]*State, 0, len(all)+len(dormant))
+	for _, s := range all {
+		states = append(states, s.state)
+	}
+	for _, s := range append(states, dormant...) {
+		text, err := s.encode()
+		if err != nil {
+			return outputs.Table{}, err
+		}
+		l.rows = append(l.rows, line{s.Segmentation, s.Trained, string(text)})
+	}
+	return l.table(ModelsTable, l.text("segmentation", "The division.", func(r line) string { return r.name }), stamp, []outputs.Column{
+		l.text("trained", "As-of date of the run that it was fitted in, YYYY-MM-DD.", func(r line) string { return r.trained }),
+		l.text("model", "Preparation, centres, ids and names as JSON, exact to the bit: what the next run continues.", func(r line) string { return r.model }),
+	}), nil
+}
+
+// Metrics are the numbers about the segmentation.
+func (s *Segmentation) Metrics(date string) []outputs.Metric {
+	var ms []outputs.Metric
+	add := func(name string, v float64, rows int, chosen bool) {
+		ms = append(ms, outputs.Metric{Target: s.Name, Model: "kmeans", Split: "fit", Snapshot: date, Name: name, Value: v, Rows: rows, Positives: -1, Champion: chosen})
+	}
+	add("segments", float64(len(s.Segments)), len(s.Labels), true)
+	if s.state.model != nil {
+		add("inertia", s.Inertia, s.Active, true)
+	}
+	if s.Before != "" {
+		add("agreement_before", s.Agreement, s.Shared, true)
+		add("stayed_at_border", float64(s.Stayed), s.Shared, true)
+		add("drift_spread", s.Drift.Spread, s.Active, true)
+		add("drift_shares", s.Drift.Shares, len(s.Labels), true)
+	}
+	k := 0
+	if s.state.model != nil {
+		k = s.state.model.K()
+	}
+	for _, c := range s.Curve {
+		add(fmt.Sprintf("silhouette_k%d", c.K), c.Silhouette, c.Rows, c.K == k)
+		add(fmt.Sprintf("bootstrap_jaccard_k%d", c.K), c.Jaccard, c.Rows, c.K == k)
+		add(fmt.Sprintf("prediction_strength_k%d", c.K), c.Strength, c.Rows, c.K == k)
+		add(fmt.Sprintf("smallest_share_k%d", c.K), c.MinShare, c.Rows, c.K == k)
+	}
+	return ms
+}
