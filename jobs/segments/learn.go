@@ -3,6 +3,8 @@ package segments
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/clustercount"
@@ -17,17 +19,7 @@ const coldGain = 0.01
 // learn prepares the active, chooses a number of segments and fits them, from
 // the segments of the run before where that is no worse.
 func (d *division) learn(ctx context.Context, x models.Matrix) error {
-	tp := transform.DefaultParams()
-	tp.Workers = d.Workers
-	tp.SkewLimit = 1 // counts and money are skewed; distances should not be ruled by their tails
-	prepared, warnings, err := transform.Fit(ctx, tp, x)
-	if err != nil {
-		return err
-	}
-	if len(d.Params.Features) > 0 { // a person named the features: say which are of no use
-		d.warnings = append(d.warnings, warnings...)
-	}
-	z, err := prepared.Apply(models.Matrix{}, x)
+	prepared, z, err := d.prepare(ctx, x)
 	if err != nil {
 		return err
 	}
@@ -59,6 +51,80 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 	}
 	d.warnings = append(d.warnings, warnings...)
 	return d.use(prepared, model, z)
+}
+
+// alike is the correlation from which two prepared columns tell the same story.
+const alike = 0.9
+
+// prepare brings the features onto one scale. Of columns that tell the same story
+// only the first, in the order given, is kept: behaviour counts once however many
+// features measure it.
+func (d *division) prepare(ctx context.Context, x models.Matrix) (*transform.Model, models.Matrix, error) {
+	tp := transform.DefaultParams()
+	tp.Workers = d.Workers
+	tp.SkewLimit = 1     // counts and money are skewed; distances should not be ruled by their tails
+	tp.SparseShare = 0.5 // nor by what few customers do
+	prepared, warnings, err := transform.Fit(ctx, tp, x)
+	if err != nil {
+		return nil, models.Matrix{}, err
+	}
+	z, err := prepared.Apply(models.Matrix{}, x)
+	if err != nil {
+		return nil, models.Matrix{}, err
+	}
+	keep, dropped := distinct(z)
+	if len(dropped) > 0 {
+		only := models.Matrix{Names: keep, Data: make([]float64, 0, x.Rows()*len(keep))}
+		columns := make([]int, len(keep))
+		for j, name := range keep {
+			columns[j] = slices.Index(x.Names, name)
+		}
+		for i := range x.Rows() {
+			for _, c := range columns {
+				only.Data = append(only.Data, x.Row(i)[c])
+			}
+		}
+		if prepared, _, err = transform.Fit(ctx, tp, only); err != nil {
+			return nil, models.Matrix{}, err
+		}
+		if z, err = prepared.Apply(models.Matrix{}, only); err != nil {
+			return nil, models.Matrix{}, err
+		}
+	}
+	if len(d.Params.Features) > 0 { // a person named the features: say which are of no use
+		d.warnings = append(append(d.warnings, warnings...), dropped...)
+	}
+	return prepared, z, nil
+}
+
+// distinct lists the columns that no earlier one stands for.
+func distinct(z models.Matrix) (keep []string, dropped []models.Warning) {
+	n, w := z.Rows(), z.Cols()
+	var kept []int
+	for j := range w {
+		like := -1
+		for _, k := range kept {
+			var sjk, sjj, skk float64
+			for i := range n { // columns have mean 0
+				a, b := z.Data[i*w+j], z.Data[i*w+k]
+				sjk += float64(a * b)
+				sjj += float64(a * a)
+				skk += float64(b * b)
+			}
+			if math.Abs(sjk) >= alike*math.Sqrt(sjj*skk) {
+				like = k
+				break
+			}
+		}
+		if like < 0 {
+			kept = append(kept, j)
+			keep = append(keep, z.Names[j])
+			continue
+		}
+		dropped = append(dropped, models.Warning{Code: "segments.columns_alike", Message: fmt.Sprintf(
+			"column %s was left out: it goes with %s (correlation %.2f or more)", z.Names[j], z.Names[like], alike)})
+	}
+	return keep, dropped
 }
 
 // choose is the number of segments that the data support, 0 for none. That of

@@ -199,3 +199,23 @@ func TestDefaultsExist(t *testing.T) {
 		}
 	}
 }
+
+// Behaviour counts once, however many features measure it.
+func TestColumnsAlike(t *testing.T) {
+	x := customers(900)
+	plain, _ := divide(t, params(), x, nil)
+	wide := models.NewMatrix(append(append([]string{}, x.Names...), "purchase_days_365d"), x.Rows())
+	for i := range x.Rows() {
+		copy(wide.Row(i), x.Row(i))
+		wide.Row(i)[4] = 12 * x.Row(i)[0]
+	}
+	p := params()
+	p.Features = wide.Names
+	s, warnings := divide(t, p, wide, nil)
+	if !reflect.DeepEqual(s.Labels, plain.Labels) || !reflect.DeepEqual(s.Features, plain.Features) {
+		t.Errorf("a copy of a column made other segments, of %v", s.Features)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "purchase_days_365d was left out: it goes with purchase_days_per_30d") {
+		t.Errorf("%v", warnings)
+	}
+}

@@ -63,6 +63,12 @@ type Params struct {
 	// constant columns are.
 	MaxSameShare float64 `json:"max_same_share"`
 
+	// A column in which more than this share of the rows, in [.5,1], hold one and
+	// the same value is scaled as if half of them did. Otherwise the few who have
+	// something of it lie so many deviations out that the column rules distances.
+	// At 1 no column is.
+	SparseShare float64 `json:"sparse_share"`
+
 	// Goroutines to use, ≥ 1. The result does not depend on it.
 	Workers int `json:"-"`
 }
@@ -74,7 +80,7 @@ func DefaultParams() Params {
 	return Params{
 		Impute: ImputeMedian, Constant: 0,
 		LowQuantile: .005, HighQuantile: .995,
-		SkewLimit: 4, MaxSameShare: .99,
+		SkewLimit: 4, MaxSameShare: .99, SparseShare: 1,
 		Workers: runtime.GOMAXPROCS(0),
 	}
 }
@@ -101,6 +107,9 @@ func (p Params) Validate() error {
 	if !(p.MaxSameShare > 0 && p.MaxSameShare <= 1) {
 		bad("MaxSameShare (%v) must be in (0,1]", p.MaxSameShare)
 	}
+	if !(p.SparseShare >= .5 && p.SparseShare <= 1) {
+		bad("SparseShare (%v) must be in [.5,1]", p.SparseShare)
+	}
 	if p.Workers < 1 {
 		bad("Workers (%d) must be >= 1", p.Workers)
 	}
@@ -118,7 +127,7 @@ type Column struct {
 	Skew    float64 `json:"skew"`              // moment skewness g₁ of the observed values before clipping; 0 when constant
 	Shape   Shape   `json:"shape"`
 	Mean    float64 `json:"mean"` // of the shaped values, over all fitted rows
-	SD      float64 `json:"sd"`   // likewise, dividing by n; 0 in a dropped constant column
+	SD      float64 `json:"sd"`   // likewise, dividing by n, and larger in a sparse column; 0 in a dropped constant column
 }
 
 // z takes a raw value, possibly NaN, to its z-score.
@@ -312,6 +321,10 @@ func fitColumn(p Params, x models.Matrix, j int) (Column, error) {
 	if share := float64(run) / float64(n); run == n || share > p.MaxSameShare || c.SD <= 1e-12*math.Abs(c.Mean) {
 		c.Dropped = fmt.Sprintf("%.4g%% of %d rows hold the value %.6g after imputing and clipping to [%.6g, %.6g]",
 			100*share, n, c.unshape(value), c.Low, c.High)
+	} else if share > p.SparseShare {
+		// A flag that a share p of the rows have sets them 1/√(p(1-p)) deviations
+		// apart: two when it is half of them, ever more as it is fewer.
+		c.SD /= 2 * math.Sqrt(share*(1-share))
 	}
 	return c, nil
 }

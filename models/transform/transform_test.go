@@ -403,3 +403,34 @@ func TestReplaceEqualsApply(t *testing.T) {
 		t.Error("the result is in other memory")
 	}
 }
+
+// The few who have something of a sparse column are two deviations from the
+// others, as if they were half of the rows, and not the more the fewer they are.
+func TestSparseColumns(t *testing.T) {
+	for _, users := range []int{30, 100, 400, 500} {
+		x := models.NewMatrix([]string{"flag"}, 1000)
+		for i := range users {
+			x.Data[i] = 1
+		}
+		p := DefaultParams()
+		apart := func() float64 {
+			m, _, err := Fit(t.Context(), p, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, err := m.Apply(models.Matrix{}, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return z.Data[0] - z.Data[999]
+		}
+		share := float64(users) / 1000
+		if got, want := apart(), 1/math.Sqrt(share*(1-share)); math.Abs(got-want) > 1e-9 {
+			t.Errorf("%d users: %v apart, want %v", users, got, want)
+		}
+		p.SparseShare = .5
+		if got := apart(); math.Abs(got-2) > 1e-9 {
+			t.Errorf("%d users: %v apart, want 2", users, got)
+		}
+	}
+}
