@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/segments"
+	"github.com/shoal-data/shoal/jobs/segments/roll"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/rfm"
 )
@@ -33,14 +34,14 @@ func (r *run) segment(ctx context.Context, in *input, t *table) (*groups, error)
 		if err != nil {
 			return err
 		}
-		past, roll, err := r.past(ctx, in, t)
+		past, customers, err := r.past(ctx, in, t)
 		if err != nil {
 			return err
 		}
 		var names []string
 		for i, c := range r.Config.Segmentations {
 			names = append(names, c.Name)
-			prior, err := r.prior(ctx, past, c.Name, roll)
+			prior, err := r.prior(ctx, past, c.Name, customers)
 			if err != nil {
 				return err
 			}
@@ -62,7 +63,7 @@ func (r *run) segment(ctx context.Context, in *input, t *table) (*groups, error)
 
 // past opens the run whose segments this one continues: that of the latest
 // earlier date that can be read. It is nil when there is none.
-func (r *run) past(ctx context.Context, in *input, t *table) (*segments.Past, *segments.Roll, error) {
+func (r *run) past(ctx context.Context, in *input, t *table) (*segments.Past, *roll.Roll, error) {
 	for _, date := range segments.Before(in.pointer, r.Date) {
 		past, err := segments.OpenPast(ctx, r.FS, r.Config.Out, in.pointer, date)
 		if errors.Is(err, segments.ErrUnusable) {
@@ -72,28 +73,28 @@ func (r *run) past(ctx context.Context, in *input, t *table) (*segments.Past, *s
 		if err != nil {
 			return nil, nil, StorageFault(err)
 		}
-		roll := segments.NewRoll(t.score.Schema.Field(0).Type, t.score.Rows())
+		customers := roll.New(t.score.Schema.Field(0).Type, t.score.Rows())
 		for part := range t.score.Parts() {
 			ids, err := part.IDs()
 			if err == nil {
-				err = roll.Add(ids)
+				err = customers.Add(ids)
 			}
 			if err != nil {
 				return nil, nil, err
 			}
 		}
-		roll.Sort()
-		return past, roll, nil
+		customers.Sort()
+		return past, customers, nil
 	}
 	return nil, nil, nil
 }
 
 // prior is where everybody was in the run before.
-func (r *run) prior(ctx context.Context, past *segments.Past, name string, roll *segments.Roll) (*segments.Prior, error) {
+func (r *run) prior(ctx context.Context, past *segments.Past, name string, customers *roll.Roll) (*segments.Prior, error) {
 	if past == nil {
 		return nil, nil
 	}
-	prior, err := past.Prior(ctx, name, roll)
+	prior, err := past.Prior(ctx, name, customers)
 	if errors.Is(err, segments.ErrUnusable) {
 		r.warn(warning("segments.past_unusable", fmt.Sprintf("segmentation %s: %v; its segments are recognised by their centres alone", name, err)))
 		return prior, nil

@@ -2,7 +2,6 @@ package segments
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,10 +12,10 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 
-	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/segments/roll"
 )
 
 // A Past is an earlier run whose segments tonight's continue.
@@ -147,80 +146,6 @@ func (p *Past) readFile(ctx context.Context, file string, size int64, columns []
 	return true, nil
 }
 
-// A Roll finds customers by id: the row of each.
-type Roll struct {
-	kind    arrow.DataType
-	hashes  []uint64 // sorted
-	rows    []int32
-	entries int
-}
-
-// NewRoll makes a roll for customers whose ids have this type.
-func NewRoll(kind arrow.DataType, customers int) *Roll {
-	return &Roll{kind: kind, hashes: make([]uint64, 0, customers), rows: make([]int32, 0, customers)}
-}
-
-// Add appends the next customers. Ids are known by a hash of 64 bits: of ten
-// million customers, two share one with a probability of 3 in a million.
-func (r *Roll) Add(ids arrow.Array) error {
-	if !arrow.TypeEqual(ids.DataType(), r.kind) {
-		return fmt.Errorf("segments: customer ids are %v, expected %v", ids.DataType(), r.kind)
-	}
-	for i := range ids.Len() {
-		h, err := hashOf(ids, i)
-		if err != nil {
-			return err
-		}
-		r.hashes = append(r.hashes, h)
-		r.rows = append(r.rows, int32(r.entries))
-		r.entries++
-	}
-	return nil
-}
-
-// Sort readies the roll.
-func (r *Roll) Sort() {
-	slices.SortFunc(r.rows, func(a, b int32) int {
-		switch x, y := r.hashes[a], r.hashes[b]; {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return int(a - b)
-	})
-	sorted := make([]uint64, len(r.hashes))
-	for i, row := range r.rows {
-		sorted[i] = r.hashes[row]
-	}
-	r.hashes = sorted
-}
-
-func (r *Roll) find(hash uint64) (row int, ok bool) {
-	i, ok := slices.BinarySearch(r.hashes, hash)
-	if !ok {
-		return 0, false
-	}
-	return int(r.rows[i]), true
-}
-
-func hashOf(ids arrow.Array, i int) (uint64, error) {
-	var b [8]byte
-	switch a := ids.(type) {
-	case *array.String:
-		return datasets.HashID([]byte(a.Value(i))), nil
-	case *array.Int64:
-		binary.LittleEndian.PutUint64(b[:], uint64(a.Value(i)))
-	case *array.Int32:
-		binary.LittleEndian.PutUint64(b[:], uint64(a.Value(i)))
-	case *array.FixedSizeBinary:
-		return datasets.HashID(a.Value(i)), nil
-	default:
-		return 0, fmt.Errorf("segments: customer ids of type %v", ids.DataType())
-	}
-	return datasets.HashID(b[:]), nil
-}
-
 // A Prior is what the run before says of one segmentation.
 type Prior struct {
 	Date, RunID string
@@ -246,12 +171,12 @@ func (p *Past) Dormant(configured []string) []*State {
 // Prior reads in which segment everybody was. It is nil when there was no
 // segmentation of the name. With an error that wraps ErrUnusable it has the
 // stored model alone.
-func (p *Past) Prior(ctx context.Context, name string, customers *Roll) (*Prior, error) {
+func (p *Past) Prior(ctx context.Context, name string, customers *roll.Roll) (*Prior, error) {
 	state := p.states[name]
 	if state == nil {
 		return nil, nil
 	}
-	prior := &Prior{Date: p.Date, RunID: p.RunID, State: state, Of: make([]int32, customers.entries), Gone: map[int]int{}}
+	prior := &Prior{Date: p.Date, RunID: p.RunID, State: state, Of: make([]int32, customers.Len()), Gone: map[int]int{}}
 	if state.Column == "" {
 		return prior, nil
 	}
@@ -267,7 +192,7 @@ func (p *Past) Prior(ctx context.Context, name string, customers *Roll) (*Prior,
 	return prior, err
 }
 
-func (p *Past) assigned(ctx context.Context, prior *Prior, customers *Roll) error {
+func (p *Past) assigned(ctx context.Context, prior *Prior, customers *roll.Roll) error {
 	state := prior.State
 	rows, err := p.read(ctx, "customer_scores", "customer_id", state.Column)
 	if err != nil {
@@ -278,8 +203,8 @@ func (p *Past) assigned(ctx context.Context, prior *Prior, customers *Roll) erro
 			return err
 		}
 		ids := rec.Column(0)
-		if !arrow.TypeEqual(ids.DataType(), customers.kind) {
-			return fmt.Errorf("segments: its customer ids are %v, tonight's %v: no customer is in both", ids.DataType(), customers.kind)
+		if !arrow.TypeEqual(ids.DataType(), customers.Type()) {
+			return fmt.Errorf("segments: its customer ids are %v, tonight's %v: no customer is in both", ids.DataType(), customers.Type())
 		}
 		segment, ok := rec.Column(1).(*array.Int32)
 		if !ok {
@@ -289,7 +214,7 @@ func (p *Past) assigned(ctx context.Context, prior *Prior, customers *Roll) erro
 			if segment.IsNull(i) {
 				continue
 			}
-			h, err := hashOf(ids, i)
+			h, err := roll.Hash(ids, i)
 			if err != nil {
 				return err
 			}
@@ -297,7 +222,7 @@ func (p *Past) assigned(ctx context.Context, prior *Prior, customers *Roll) erro
 			if !slices.Contains(state.Living, int(id)) {
 				return fmt.Errorf("segments: it has customers in segment %d of %s, which its stored model lacks", id, state.Segmentation)
 			}
-			if row, ok := customers.find(h); ok {
+			if row, ok := customers.Find(h); ok {
 				prior.Of[row] = id
 			} else {
 				prior.Gone[int(id)]++

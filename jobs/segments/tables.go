@@ -62,38 +62,6 @@ func Unconfigured() []outputs.Column {
 	}
 }
 
-// A layout makes columns of a table whose rows are of type T.
-type layout[T any] struct{ rows []T }
-
-func (l layout[T]) text(name, meaning string, v func(T) string) outputs.Column {
-	return outputs.Text(name, meaning, func(i int) (string, bool) { s := v(l.rows[i]); return s, s != "" })
-}
-
-// small leaves out 0 and what is below: ids begin at 1.
-func (l layout[T]) small(name, meaning string, v func(T) int) outputs.Column {
-	return outputs.Small(name, meaning, func(i int) (int, bool) { n := v(l.rows[i]); return n, n > 0 })
-}
-
-// count leaves out what is below 0.
-func (l layout[T]) count(name, meaning string, v func(T) int) outputs.Column {
-	return outputs.Integer(name, "customers", meaning, func(i int) (int, bool) { n := v(l.rows[i]); return n, n >= 0 })
-}
-
-func (l layout[T]) float(name, unit, meaning string, v func(T) float64) outputs.Column {
-	return outputs.Float(name, unit, meaning, func(i int) float64 { return v(l.rows[i]) })
-}
-
-func (l layout[T]) money(name, meaning string, v func(T) float64) outputs.Column {
-	return outputs.Money(name, meaning, func(i int) float64 { return v(l.rows[i]) })
-}
-
-// table puts the columns in the order of every table: what the row is of, the
-// run, the rest.
-func (l layout[T]) table(name string, first outputs.Column, stamp, rest []outputs.Column) outputs.Table {
-	columns := append(append([]outputs.Column{first}, stamp...), rest...)
-	return outputs.FromColumns(name, columns, len(l.rows))
-}
-
 // Tables are the tables about segments. spend is by customer; dormant are the
 // states that are only stored again.
 func Tables(all []*Segmentation, dormant []*State, stamp []outputs.Column, spend []float64) ([]outputs.Table, error) {
@@ -122,7 +90,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 		*Segment
 		revenue, revenueShare float64
 	}
-	var l layout[line]
+	var l outputs.Layout[line]
 	for _, s := range all {
 		revenue, total := s.Revenue(spend)
 		for k := range s.Segments {
@@ -130,21 +98,21 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 			if total > 0 {
 				share = revenue[k] / total
 			}
-			l.rows = append(l.rows, line{s, &s.Segments[k], revenue[k], share})
+			l.Rows = append(l.Rows, line{s, &s.Segments[k], revenue[k], share})
 		}
 	}
-	return l.table(SegmentsTable, l.text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
-		l.small("segment_id", "An id means the same segment in every run, and is never given again.", func(r line) int { return r.ID }),
-		l.text("segment_name", "What set the segment apart when it was first found, in words; it stays with the id.", func(r line) string { return r.Name }),
-		l.text("description", "The strongest differences from the average customer then, in original units.", func(r line) string { return r.Description }),
-		l.count("customers", "Customers in the segment.", func(r line) int { return r.Size }),
-		l.float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
-		l.money("revenue", "Lifetime spend of its customers, less refunds.", func(r line) float64 { return r.revenue }),
-		l.float("revenue_share", "share", "Share of all lifetime spend, less refunds.", func(r line) float64 { return r.revenueShare }),
-		l.float("mean_distance", "sd", "Mean distance of its customers to the centre; null for the inactive.", func(r line) float64 { return r.MeanDist }),
-		l.text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
-		l.text("trained", "As-of date of the run that the centres were fitted in, YYYY-MM-DD.", func(r line) string { return r.of.Trained }),
-		l.text("name_now", "The name it would be given by this run alone: another than segment_name means that the segment has moved.", func(r line) string { return r.Now }),
+	return l.Table(SegmentsTable, l.Text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.Small("segment_id", "An id means the same segment in every run, and is never given again.", func(r line) int { return r.ID }),
+		l.Text("segment_name", "What set the segment apart when it was first found, in words; it stays with the id.", func(r line) string { return r.Name }),
+		l.Text("description", "The strongest differences from the average customer then, in original units.", func(r line) string { return r.Description }),
+		l.Count("customers", "Customers in the segment.", func(r line) int { return r.Size }),
+		l.Float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
+		l.Money("revenue", "Lifetime spend of its customers, less refunds.", func(r line) float64 { return r.revenue }),
+		l.Float("revenue_share", "share", "Share of all lifetime spend, less refunds.", func(r line) float64 { return r.revenueShare }),
+		l.Float("mean_distance", "sd", "Mean distance of its customers to the centre; null for the inactive.", func(r line) float64 { return r.MeanDist }),
+		l.Text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
+		l.Text("trained", "As-of date of the run that the centres were fitted in, YYYY-MM-DD.", func(r line) string { return r.of.Trained }),
+		l.Text("name_now", "The name it would be given by this run alone: another than segment_name means that the segment has moved.", func(r line) string { return r.Now }),
 	})
 }
 
@@ -153,10 +121,10 @@ func migrationTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
 		of *Segmentation
 		kin.Move
 	}
-	var l layout[line]
+	var l outputs.Layout[line]
 	for _, s := range all {
 		for _, m := range s.Moves {
-			l.rows = append(l.rows, line{s, m})
+			l.Rows = append(l.Rows, line{s, m})
 		}
 	}
 	name := func(s *Segmentation, id int) string {
@@ -165,15 +133,15 @@ func migrationTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
 		}
 		return ""
 	}
-	return l.table(MigrationsTable, l.text("segmentation", "The division the segments belong to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
-		l.text("from_date", "As-of date of the run before, YYYY-MM-DD.", func(r line) string { return r.of.Before }),
-		l.small("from_segment_id", "Segment in the run before; null for customers who were in none, or not there yet.", func(r line) int { return r.From }),
-		l.text("from_segment_name", "Its name.", func(r line) string { return name(r.of, r.From) }),
-		l.small("to_segment_id", "Segment in this run; null for customers who are in none, or no longer there.", func(r line) int { return r.To }),
-		l.text("to_segment_name", "Its name.", func(r line) string { return name(r.of, r.To) }),
-		l.count("customers", "Customers who went from the one to the other, or stayed.", func(r line) int { return r.Customers }),
-		l.float("from_share", "share", "Share of the customers of the segment in the run before.", func(r line) float64 { return r.FromShare }),
-		l.float("to_share", "share", "Share of the customers of the segment in this run.", func(r line) float64 { return r.ToShare }),
+	return l.Table(MigrationsTable, l.Text("segmentation", "The division the segments belong to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.Text("from_date", "As-of date of the run before, YYYY-MM-DD.", func(r line) string { return r.of.Before }),
+		l.Small("from_segment_id", "Segment in the run before; null for customers who were in none, or not there yet.", func(r line) int { return r.From }),
+		l.Text("from_segment_name", "Its name.", func(r line) string { return name(r.of, r.From) }),
+		l.Small("to_segment_id", "Segment in this run; null for customers who are in none, or no longer there.", func(r line) int { return r.To }),
+		l.Text("to_segment_name", "Its name.", func(r line) string { return name(r.of, r.To) }),
+		l.Count("customers", "Customers who went from the one to the other, or stayed.", func(r line) int { return r.Customers }),
+		l.Float("from_share", "share", "Share of the customers of the segment in the run before.", func(r line) float64 { return r.FromShare }),
+		l.Float("to_share", "share", "Share of the customers of the segment in this run.", func(r line) float64 { return r.ToShare }),
 	})
 }
 
@@ -182,24 +150,24 @@ func historyTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
 		of *Segmentation
 		Episode
 	}
-	var l layout[line]
+	var l outputs.Layout[line]
 	for _, s := range all {
 		for _, e := range s.History {
-			l.rows = append(l.rows, line{s, e})
+			l.Rows = append(l.Rows, line{s, e})
 		}
 	}
-	return l.table(HistoryTable, l.text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
-		l.text("before_date", "As-of date of the run before, YYYY-MM-DD; null for the first run.", func(r line) string { return r.of.Before }),
-		l.small("segment_id", "The segment.", func(r line) int { return r.ID }),
-		l.text("segment_name", "Its name.", func(r line) string { return r.Name }),
-		l.text("status", fmt.Sprintf("%s: there was none like it; %s; %s: a part of a segment of the run before; %s: made of several; %s: no longer there, and its id is not given again.", New, Kept, Split, Merged, Retired), func(r line) string { return r.Status }),
-		l.count("customers", "Customers in this run.", func(r line) int { return r.Size }),
-		l.float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
-		l.count("customers_before", "Customers in the run before; null when it was not there.", func(r line) int { return r.Before }),
-		l.float("matched_share", "share", "Of the customers of both runs that were in the segment then or would be by the nearest centre now, the share that are in it both times (Jaccard); null when it was not there, or for the inactive.", func(r line) float64 { return r.Similarity }),
-		l.text("parents", "Ids of the segments of the run before that it came from, by comma.", func(r line) string { return list(r.Parents) }),
-		l.text("successors", "Ids of the segments of this run that a retired one went to, by comma.", func(r line) string { return list(r.Successors) }),
-		l.text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
+	return l.Table(HistoryTable, l.Text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.Text("before_date", "As-of date of the run before, YYYY-MM-DD; null for the first run.", func(r line) string { return r.of.Before }),
+		l.Small("segment_id", "The segment.", func(r line) int { return r.ID }),
+		l.Text("segment_name", "Its name.", func(r line) string { return r.Name }),
+		l.Text("status", fmt.Sprintf("%s: there was none like it; %s; %s: a part of a segment of the run before; %s: made of several; %s: no longer there, and its id is not given again.", New, Kept, Split, Merged, Retired), func(r line) string { return r.Status }),
+		l.Count("customers", "Customers in this run.", func(r line) int { return r.Size }),
+		l.Float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
+		l.Count("customers_before", "Customers in the run before; null when it was not there.", func(r line) int { return r.Before }),
+		l.Float("matched_share", "share", "Of the customers of both runs that were in the segment then or would be by the nearest centre now, the share that are in it both times (Jaccard); null when it was not there, or for the inactive.", func(r line) float64 { return r.Similarity }),
+		l.Text("parents", "Ids of the segments of the run before that it came from, by comma.", func(r line) string { return list(r.Parents) }),
+		l.Text("successors", "Ids of the segments of this run that a retired one went to, by comma.", func(r line) string { return list(r.Successors) }),
+		l.Text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
 	})
 }
 
@@ -213,7 +181,7 @@ func list(ids []int) string {
 
 func modelTable(all []*Segmentation, dormant []*State, stamp []outputs.Column) (outputs.Table, error) {
 	type line struct{ name, trained, model string }
-	var l layout[line]
+	var l outputs.Layout[line]
 	states := make([]*State, 0, len(all)+len(dormant))
 	for _, s := range all {
 		states = append(states, s.state)
@@ -223,11 +191,11 @@ func modelTable(all []*Segmentation, dormant []*State, stamp []outputs.Column) (
 		if err != nil {
 			return outputs.Table{}, err
 		}
-		l.rows = append(l.rows, line{s.Segmentation, s.Trained, string(text)})
+		l.Rows = append(l.Rows, line{s.Segmentation, s.Trained, string(text)})
 	}
-	return l.table(ModelsTable, l.text("segmentation", "The division.", func(r line) string { return r.name }), stamp, []outputs.Column{
-		l.text("trained", "As-of date of the run that it was fitted in, YYYY-MM-DD.", func(r line) string { return r.trained }),
-		l.text("model", "Preparation, centres, ids and names as JSON, exact to the bit: what the next run continues.", func(r line) string { return r.model }),
+	return l.Table(ModelsTable, l.Text("segmentation", "The division.", func(r line) string { return r.name }), stamp, []outputs.Column{
+		l.Text("trained", "As-of date of the run that it was fitted in, YYYY-MM-DD.", func(r line) string { return r.trained }),
+		l.Text("model", "Preparation, centres, ids and names as JSON, exact to the bit: what the next run continues.", func(r line) string { return r.model }),
 	}), nil
 }
 
