@@ -242,7 +242,7 @@ func TestLookupsAreInTheFingerprint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := r.open(t.Context())
+		in, err := r.find(t.Context()) // open would take the date, and keep it
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package nightly
 
 import (
-
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 
