@@ -153,10 +153,11 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
  FROM (SELECT c, day, role, lag(role::INTEGER) OVER w AS previous, lag(role::INTEGER, 2) OVER w AS before_last, row_number() OVER w AS nth
   FROM e WINDOW w AS (PARTITION BY c ORDER BY us * 32 + role)) GROUP BY c, day""")
         stage = "CASE role " + " ".join(f"WHEN {CODE[r]} THEN {i}" for i, r in enumerate(FUNNEL, 1)) + " END"
-        table("moves", f"""SELECT c, day, count(*) FILTER (WHERE stage > previous) AS advances, count(*) FILTER (WHERE stage < previous) AS retreats
- FROM (SELECT c, day, stage, lag(stage) OVER (PARTITION BY c ORDER BY us * 32 + role) AS previous
-  FROM (SELECT c, us, day, role, {stage}::UTINYINT AS stage FROM e WHERE role IN ({', '.join(str(CODE[r]) for r in FUNNEL)})))
- GROUP BY c, day HAVING bool_or(stage <> previous)""")
+        moved = ", ".join(f"count(*){within(t, w, f'{way} AND day <= {t}')} AS {name}{j}" + (f"_{w}d" if w else "")
+                                        for j, t in enumerate(self.days) for name, way in (("advances", "forth"), ("retreats", "NOT forth")) for w in (90, None))
+        table("moves", f"""SELECT c, {moved} FROM (SELECT c, day, stage > previous AS forth
+  FROM (SELECT c, day, stage, lag(stage) OVER (PARTITION BY c ORDER BY us * 32 + role) AS previous
+   FROM (SELECT c, us, day, role, {stage}::UTINYINT AS stage FROM e WHERE role IN ({', '.join(str(CODE[r]) for r in FUNNEL)}))) WHERE stage <> previous) GROUP BY c""")
         table("d0", f"""SELECT c, day, count(*)::INTEGER AS n, (count(*) FILTER (WHERE role <> {CODE['message_sent']}))::INTEGER AS engaged,
   bit_or(1::INTEGER << role) AS roles, {bit('true')} AS touched, {bit(f"role = {CODE['view']}")} AS viewed,
   {bit(f"role = {CODE['purchase']}")} AS paid, {bit(f"role = {CODE['message_open']}")} AS opened,
@@ -164,15 +165,14 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
  FROM e GROUP BY c, day""")
         table("d", f"""SELECT *, engaged_day - max(CASE WHEN engaged > 0 AND (previous_engaged IS NULL OR previous_engaged < day - 1) THEN day END)
      OVER (PARTITION BY c ORDER BY day) + 1 AS streak
- FROM (SELECT d0.*, changes.changes::INTEGER AS changes, changes.steps, coalesce(moves.advances, 0)::INTEGER AS advances,
-   coalesce(moves.retreats, 0)::INTEGER AS retreats, CASE WHEN engaged > 0 THEN day END AS engaged_day,
+ FROM (SELECT d0.*, changes.changes::INTEGER AS changes, changes.steps, CASE WHEN engaged > 0 THEN day END AS engaged_day,
    year(date_add(DATE '1970-01-01', day)) * 12 + month(date_add(DATE '1970-01-01', day)) AS month,
    isodow(date_add(DATE '1970-01-01', day)) AS weekday,
    first_value(day) OVER w AS first_day, day - lag(day) OVER w AS gap,
    CASE WHEN roles & {mask(*VISITING)} <> 0 THEN day - max(CASE WHEN roles & {mask(*VISITING)} <> 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) END AS visit_gap,
    max(CASE WHEN engaged > 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_engaged,
    max(CASE WHEN roles & {mask('ticket')} <> 0 THEN day END) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS previous_ticket
-  FROM d0 JOIN changes USING (c, day) LEFT JOIN moves USING (c, day) WINDOW w AS (PARTITION BY c ORDER BY day))""")
+  FROM d0 JOIN changes USING (c, day) WINDOW w AS (PARTITION BY c ORDER BY day))""")
 
         # Counts by role, for all dates in one pass.
         counts = ", ".join(f"(count(*){within(t, w, f'day <= {t}')})::INTEGER AS n{j}_{s}" for j, t in enumerate(self.days) for w, s in WINDOWS)
@@ -283,8 +283,7 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
 
         # by day
         a = [f"{t} - min(day) AS first_age", f"{t} - max(day) AS last_age", "min(day) AS first_day", "sum(n)::BIGINT AS events", "sum(changes)::BIGINT AS changes",
-             "count(*) AS active_days", "max(day) AS last_day", "max(steps) AS steps", "sum(advances) AS advances", "sum(retreats) AS retreats",
-             f"sum(advances) FILTER (WHERE day > {t - 90}) AS advances_90", f"sum(retreats) FILTER (WHERE day > {t - 90}) AS retreats_90",
+             "count(*) AS active_days", "max(day) AS last_day", "max(steps) AS steps",
              "stddev_samp(gap) AS active_gap_sd", "max(gap) AS active_gap_max",
              "avg(visit_gap) AS visit_gap_mean", "stddev_samp(visit_gap) AS visit_gap_sd", "max(visit_gap) AS visit_gap_max"]
         has = lambda *roles: f"roles & {mask(*roles)} <> 0"
@@ -378,6 +377,7 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         viewed, carted, bought = f"view <= {t}", f"cart_add <= {t}", f"purchase <= {t}"
         count = lambda *conds: f"count(*) FILTER (WHERE {' AND '.join(conds)})"
         parts.append(("g", f"SELECT c, {count(viewed)} AS viewed, {count(carted)} AS carted, {count(viewed, carted)} AS viewed_carted, {count(viewed, bought)} AS viewed_bought, {count(carted, bought)} AS carted_bought, {count(f'near & {1 << j} <> 0')} AS viewed_30d FROM products_of GROUP BY c"))
+        parts.append(("z", f"SELECT c, advances{j} AS advances, retreats{j} AS retreats, advances{j}_90d AS advances_90d, retreats{j}_90d AS retreats_90d FROM moves"))
         parts.append(("n", f"SELECT c, n{j} AS viewed FROM categories_of"))
         parts.append(("u", f"SELECT c, used{j} AS used, near{j} AS used_30d, most{j} AS most FROM features_of"))
 
@@ -607,9 +607,9 @@ FROM raw JOIN customers USING (customer_id) LEFT JOIN types ON event_type = type
         put("last_channel", f"{self.kind('(63 - (d.last_touch & 63))')} + 1")
         for shift, name in ((0, "last_step"), (5, "last_step_but_one"), (10, "last_step_but_two")):
             put(name, f"nullif(d.steps >> {shift} & 31, {NO_STEP})")
-        put("funnel_advances_90d", "coalesce(d.advances_90, 0)")
-        put("funnel_retreats_90d", "coalesce(d.retreats_90, 0)")
-        put("funnel_advance_share", "d.advances / nullif(d.advances + d.retreats, 0)")
+        put("funnel_advances_90d", "coalesce(z.advances_90d, 0)")
+        put("funnel_retreats_90d", "coalesce(z.retreats_90d, 0)")
+        put("funnel_advance_share", "z.advances / nullif(z.advances + z.retreats, 0)")
 
         # occasions
         for o in OCCASIONS:
