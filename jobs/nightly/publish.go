@@ -19,6 +19,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/modelfiles"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/segments"
@@ -231,6 +232,15 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			}
 			r.progress("publish", int64(i+1), int64(len(tables)))
 		}
+		files, err := modelfiles.Of(r.modelRun(), all, v)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := staging.Model(ctx, f.Name, f.Data); err != nil {
+				return StorageFault(err)
+			}
+		}
 		m, err := r.manifest(in)
 		if err != nil {
 			return err
@@ -283,6 +293,12 @@ func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Stag
 		}
 		r.warn(warning("publish.damaged", fmt.Sprintf("the published run %s is damaged (%s), so another is published in its place", id, damage)))
 	}
+}
+
+// modelRun is what model cards say of the run.
+func (r *run) modelRun() modelfiles.Run {
+	i := r.summary.Input
+	return modelfiles.Run{ID: r.summary.RunID, Date: r.Date, Version: r.Version, Customers: i.Customers, Events: i.Events, First: i.First, Last: i.Last}
 }
 
 func (r *run) manifest(in *input) (*publish.Manifest, error) {

@@ -2,7 +2,9 @@ package predict
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -44,6 +46,29 @@ type Fitted struct {
 	Calibration *calibrate.Model `json:"calibration,omitempty"`
 }
 
+// UnmarshalJSON refuses a model whose parts do not fit together.
+func (f *Fitted) UnmarshalJSON(data []byte) error {
+	type plain Fitted
+	var p plain
+	if err := json.Unmarshal(data, &p); err != nil {
+		return fmt.Errorf("predict: %w", err)
+	}
+	parts := 0
+	for _, there := range []bool{p.Recency != nil, p.Logistic != nil, p.Trees != nil} {
+		if there {
+			parts++
+		}
+	}
+	switch {
+	case parts != 1 || (p.Logistic != nil) != (p.Prepared != nil) || len(p.Columns) == 0:
+		return fmt.Errorf("predict: %d models and %d columns: not a saved model", parts, len(p.Columns))
+	case p.Trees != nil && !slices.Equal(p.Trees.Names, p.Columns):
+		return errors.New("predict: the trees' columns are not the model's: not a saved model")
+	}
+	*f = Fitted(p)
+	return nil
+}
+
 // Scores are the log-odds before calibration, for rows of Columns.
 func (f *Fitted) Scores(dst []float64, x models.Matrix) ([]float64, error) {
 	switch {
@@ -54,9 +79,7 @@ func (f *Fitted) Scores(dst []float64, x models.Matrix) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		if dst, err = f.Logistic.Predict(dst, z); err != nil {
-			return nil, err
-		}
+		return f.Logistic.Scores(dst, z)
 	default:
 		var err error
 		if dst, err = f.Recency.Predict(dst, x); err != nil {

@@ -37,6 +37,10 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 		}
 		m.Tables = append(m.Tables, s.tables[name].table)
 	}
+	m.Models = s.models
+	if len(s.models) > 0 {
+		names = append(names, modelFiles)
+	}
 	entry, err := s.stageManifest(ctx, m)
 	if err != nil {
 		return err
@@ -69,11 +73,14 @@ func (s *Staging) stageManifest(ctx context.Context, m *Manifest) (Current, erro
 	m.ManifestVersion = ManifestVersion
 	m.Date, m.RunID = s.opts.Date, s.runID
 	m.Started, m.Finished = s.started, s.opts.Now().UTC()
-	m.ContentDigest = contentDigest(m.Tables)
+	m.ContentDigest = contentDigest(m)
 	m.Environment = Environment{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	// An absent list is an empty one: readers need not tell null from [].
 	if m.Inputs == nil {
 		m.Inputs = []Input{}
+	}
+	if m.Models == nil {
+		m.Models = []File{}
 	}
 	if m.Counters == nil {
 		m.Counters = map[string]int64{}

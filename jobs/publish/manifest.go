@@ -36,7 +36,8 @@ type Manifest struct {
 	Finished        time.Time `json:"finished"`
 
 	Tables        []Table `json:"tables"`         // sorted by name
-	ContentDigest string  `json:"content_digest"` // SHA-256 over every table's files; the same for the same content
+	Models        []File  `json:"models"`         // files of what was fitted, sorted by path
+	ContentDigest string  `json:"content_digest"` // SHA-256 over every table's files and the models'; the same for the same content
 
 	Inputs           []Input         `json:"inputs"`
 	InputFingerprint string          `json:"input_fingerprint"`
@@ -64,7 +65,7 @@ type Table struct {
 type File struct {
 	Path   string `json:"path"` // relative to out
 	Bytes  int64  `json:"bytes"`
-	Rows   int64  `json:"rows"`
+	Rows   int64  `json:"rows"`   // of a table; 0 of a model
 	SHA256 string `json:"sha256"` // hexadecimal
 }
 
@@ -115,14 +116,17 @@ func (m *Manifest) Paths(out, table string) []string {
 	return paths
 }
 
-// contentDigest is over tables and rows, not over paths: it tells whether two
+// contentDigest is over names and contents, not over paths: it tells whether two
 // runs wrote the same content.
-func contentDigest(ts []Table) string {
+func contentDigest(m *Manifest) string {
 	h := sha256.New()
-	for _, t := range ts {
+	for _, t := range m.Tables {
 		for _, f := range t.Files {
 			fmt.Fprintf(h, "%s %s %d %s\n", t.Name, path.Base(f.Path), f.Rows, f.SHA256)
 		}
+	}
+	for _, f := range m.Models {
+		fmt.Fprintf(h, "%s %s %s\n", modelFiles, path.Base(f.Path), f.SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -279,7 +283,7 @@ func (p Problem) String() string { return p.Path + ": " + p.Fault }
 // be looked at.
 func Verify(ctx context.Context, fsys storage.FS, out string, m *Manifest, readData bool) ([]Problem, error) {
 	var problems []Problem
-	if got := contentDigest(m.Tables); got != m.ContentDigest {
+	if got := contentDigest(m); got != m.ContentDigest {
 		problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("content digest is %s, of its files %s", m.ContentDigest, got)})
 	}
 	for _, t := range m.Tables {
@@ -296,6 +300,15 @@ func Verify(ctx context.Context, fsys storage.FS, out string, m *Manifest, readD
 		}
 		if rows != t.Rows {
 			problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("table %s has %d rows, its files %d", t.Name, t.Rows, rows)})
+		}
+	}
+	for _, f := range m.Models {
+		fault, err := verifyFile(ctx, fsys, out, f, readData)
+		if err != nil {
+			return problems, err
+		}
+		if fault != "" {
+			problems = append(problems, Problem{f.Path, fault})
 		}
 	}
 	return problems, nil

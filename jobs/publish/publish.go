@@ -2,6 +2,7 @@
 // this one, whole, and never a mixture:
 //
 //	<out>/<table>/ds=YYYY-MM-DD/run=<id>/part-NNNNN.parquet
+//	<out>/models/ds=YYYY-MM-DD/run=<id>/<name>
 //	<out>/manifests/ds=YYYY-MM-DD/run=<id>/manifest.json, _SUCCESS
 //	<out>/current.json
 //
@@ -96,6 +97,7 @@ type Staging struct {
 
 	mu     sync.Mutex
 	tables map[string]*TableWriter
+	models []File
 
 	placed []string // directories renamed into place
 
@@ -105,6 +107,9 @@ type Staging struct {
 }
 
 const manifests = "manifests"
+
+// modelFiles is the directory of what was fitted, beside the tables'.
+const modelFiles = "models"
 
 func manifestDir(date, run string) string { return runDir(manifests, date, run) }
 
@@ -191,7 +196,7 @@ func (s *Staging) Table(name string, schema *arrow.Schema) (*TableWriter, error)
 	if s.done {
 		return nil, fmt.Errorf("publish: table %s begun after the end of run %s", name, s.runID)
 	}
-	if _, ok := s.tables[name]; ok || name == manifests {
+	if _, ok := s.tables[name]; ok || name == manifests || name == modelFiles {
 		return nil, fmt.Errorf("publish: table name %q is taken", name)
 	}
 	opts := tables.DefaultOptions(name)

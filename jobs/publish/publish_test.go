@@ -114,6 +114,9 @@ func run(ctx context.Context, fsys storage.FS, o publish.Options, seed int) erro
 	if err := t.Write(segments(seed)); err != nil {
 		return fail(err)
 	}
+	if err := s.Model(ctx, "churn.json", fmt.Appendf(nil, "{\"seed\": %d}", seed)); err != nil {
+		return fail(err)
+	}
 	if err := s.Commit(ctx, manifest(seed)); err != nil {
 		return fail(err)
 	}
@@ -138,6 +141,15 @@ func current(fsys storage.FS) (int, error) {
 	var seed int
 	if _, err := fmt.Sscanf(m.InputFingerprint, "inputs-%d", &seed); err != nil {
 		return 0, err
+	}
+	if len(m.Models) > 0 { // run writes one
+		model, err := publish.ReadModel(ctx, fsys, out, m, "churn.json")
+		if err != nil {
+			return 0, err
+		}
+		if want := fmt.Sprintf("{\"seed\": %d}", seed); string(model) != want {
+			return 0, fmt.Errorf("the model is %s, of run %d", model, seed)
+		}
 	}
 	for _, t := range m.Tables {
 		for _, file := range t.Files {
@@ -189,6 +201,7 @@ func TestPublish(t *testing.T) {
 		"lake/shoal/customer_scores/ds=2026-03-01/run=a/part-00000.parquet",
 		"lake/shoal/manifests/", "lake/shoal/manifests/ds=2026-03-01/", "lake/shoal/manifests/ds=2026-03-01/run=a/",
 		"lake/shoal/manifests/ds=2026-03-01/run=a/_SUCCESS", "lake/shoal/manifests/ds=2026-03-01/run=a/manifest.json",
+		"lake/shoal/models/", "lake/shoal/models/ds=2026-03-01/", "lake/shoal/models/ds=2026-03-01/run=a/", "lake/shoal/models/ds=2026-03-01/run=a/churn.json",
 		"lake/shoal/segments/", "lake/shoal/segments/ds=2026-03-01/", "lake/shoal/segments/ds=2026-03-01/run=a/",
 		"lake/shoal/segments/ds=2026-03-01/run=a/part-00000.parquet",
 	}
@@ -741,10 +754,40 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%s: a path outside out gives %s", name, got)
 		}
 	}
+	const model = "models/ds=2026-03-01/run=a/churn.json"
 	m := storagetest.NewMem()
 	must(t, run(t.Context(), m, options("a"), 1))
+	replace(m, out+"/"+model, func(b []byte) []byte { b[2] ^= 1; return b })
+	r, err := publish.ReadManifest(t.Context(), m, out, date, "a")
+	must(t, err)
+	problems, err := publish.Verify(t.Context(), m, out, r, true)
+	must(t, err)
+	if got := fmt.Sprint(problems); !strings.Contains(got, model+": has SHA-256") {
+		t.Errorf("a changed model gives %s", got)
+	}
+	_, err = publish.ReadModel(t.Context(), m, out, r, "churn.json")
+	contains(t, err, model, "it was changed since")
+	_, err = publish.ReadModel(t.Context(), m, out, r, "buy.json")
+	contains(t, err, "no model file buy.json")
+	must(t, m.RemoveAll(t.Context(), out+"/"+model))
+	problems, err = publish.Verify(t.Context(), m, out, r, false)
+	must(t, err)
+	if got := fmt.Sprint(problems); !strings.Contains(got, model+": missing") {
+		t.Errorf("a missing model gives %s", got)
+	}
+	s, err := publish.Begin(t.Context(), storagetest.NewMem(), options("b"))
+	must(t, err)
+	must(t, s.Model(t.Context(), "buy.json", nil))
+	contains(t, s.Model(t.Context(), "buy.json", nil), "is taken")
+	contains(t, s.Model(t.Context(), "../buy.json", nil), "must be lowercase")
+	_, err = s.Table("models", scoreSchema)
+	contains(t, err, "is taken")
+	must(t, s.Abort())
+
+	m = storagetest.NewMem()
+	must(t, run(t.Context(), m, options("a"), 1))
 	replace(m, out+"/manifests/ds=2026-03-01/run=a/manifest.json", func(b []byte) []byte { return bytes.Replace(b, []byte("config-1"), []byte("config-2"), 1) })
-	_, _, err := publish.ReadCurrent(t.Context(), m, out, date)
+	_, _, err = publish.ReadCurrent(t.Context(), m, out, date)
 	contains(t, err, "it was changed since")
 }
 

@@ -129,6 +129,9 @@ func (v *verifier) strays(m *publish.Manifest, date, run string) {
 			listed[f.Path] = true
 		}
 	}
+	for _, f := range m.Models {
+		listed[f.Path] = true
+	}
 	at := "*/ds=" + date + "/run=" + strings.TrimPrefix(storage.QuoteMeta("/"+run), "/")
 	files, err := glob(v.ctx, v.fsys, v.out, at+"/**", at+"/_*", at+"/.*")
 	v.keep(err)

@@ -1,12 +1,10 @@
 package gbdt
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"io"
 	"math"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/shoal-data/shoal/models/internal/onnx"
 )
 
 // WriteONNX writes the model as an ONNX graph of doubles, operator sets 18 and
@@ -14,10 +12,14 @@ import (
 // missing; outputs "score" and "prediction", n×1, are those of Scores and Predict. The
 // metadata's "columns" is Names as JSON.
 func (m *Model) WriteONNX(w io.Writer) error {
-	names, err := json.Marshal(m.Names)
-	if err != nil {
-		return err
-	}
+	g := onnx.New("boosted_trees", m.Names)
+	score := g.Named("score", "Identity", m.AddTo(g))
+	g.Named("prediction", map[Loss]string{Logistic: "Sigmoid", Squared: "Identity", Tweedie: "Exp"}[m.Loss], score)
+	return g.Write(w)
+}
+
+// AddTo adds the model to a graph over its columns; the output is the score.
+func (m *Model) AddTo(g *onnx.Graph) string {
 	base := m.Base
 	var e ensemble
 	for k := range m.Trees {
@@ -30,31 +32,7 @@ func (m *Model) WriteONNX(w io.Writer) error {
 	if len(e.roots) == 0 { // the operator wants a tree
 		e.add(&Tree{Column: []int32{0}, Threshold: []float64{0}, MissingLeft: []bool{false}, Left: []int32{^0}, Right: []int32{^1}, Value: []float64{0, 0}})
 	}
-	node := func(op, domain string, inputs []string, output string, attributes ...message) message {
-		n := message{}.text(4, op).text(7, domain).text(2, output)
-		for _, in := range inputs {
-			n = n.text(1, in)
-		}
-		for _, a := range attributes {
-			n = n.embed(5, a)
-		}
-		return n
-	}
-	link := map[Loss]string{Logistic: "Sigmoid", Squared: "Identity", Tweedie: "Exp"}[m.Loss]
-	graph := message{}.text(2, "boosted_trees").
-		embed(1, node("TreeEnsemble", "ai.onnx.ml", []string{"x"}, "trees", e.attributes()...)).
-		embed(1, node("Add", "", []string{"trees", "base"}, "score")).
-		embed(1, node(link, "", []string{"score"}, "prediction")).
-		embed(5, doubles([]float64{base}).text(8, "base")).
-		embed(11, valueInfo("x", len(m.Names))).
-		embed(12, valueInfo("score", 1)).
-		embed(12, valueInfo("prediction", 1))
-	const irVersion = 10
-	_, err = w.Write(message{}.number(1, irVersion).text(2, "shoal").embed(7, graph).
-		embed(8, message{}.text(1, "").number(2, 18)).
-		embed(8, message{}.text(1, "ai.onnx.ml").number(2, 5)).
-		embed(14, message{}.text(1, "columns").text(2, string(names))))
-	return err
+	return g.Node("Add", g.Trees(onnx.Input, e.attributes()), g.Row(base))
 }
 
 // An ensemble is the attributes of operator TreeEnsemble: nodes and leaves of all
@@ -106,64 +84,33 @@ func (e *ensemble) add(t *Tree) {
 	}
 }
 
-func (e *ensemble) attributes() []message {
+func (e *ensemble) attributes() []onnx.Message {
 	const (
 		isInt    = 2
 		isTensor = 4
 		isInts   = 7
 	)
-	ints := func(name string, v []int64) message {
-		a := message{}.text(1, name).number(20, isInts)
+	ints := func(name string, v []int64) onnx.Message {
+		a := onnx.Message{}.Text(1, name).Number(20, isInts)
 		for _, i := range v {
-			a = a.number(8, i)
+			a = a.Number(8, i)
 		}
 		return a
 	}
-	tensor := func(name string, t message) message {
-		return message{}.text(1, name).number(20, isTensor).embed(5, t)
+	tensor := func(name string, t onnx.Message) onnx.Message {
+		return onnx.Message{}.Text(1, name).Number(20, isTensor).Embed(5, t)
 	}
-	all := []message{
-		message{}.text(1, "n_targets").number(20, isInt).number(3, 1),
+	all := []onnx.Message{
+		onnx.Message{}.Text(1, "n_targets").Number(20, isInt).Number(3, 1),
 		ints("tree_roots", e.roots), ints("nodes_featureids", e.columns),
 		ints("nodes_truenodeids", e.yes), ints("nodes_trueleafs", e.yesLeaf),
 		ints("nodes_falsenodeids", e.no), ints("nodes_falseleafs", e.noLeaf),
 		ints("nodes_missing_value_tracks_true", e.missingYes), ints("leaf_targetids", e.targets),
-		tensor("nodes_modes", message{}.number(1, int64(len(e.modes))).number(2, 2).text(9, string(e.modes))),
-		tensor("nodes_splits", doubles(e.splits)), tensor("leaf_weights", doubles(e.weights)),
+		tensor("nodes_modes", onnx.Message{}.Number(1, int64(len(e.modes))).Number(2, 2).Text(9, string(e.modes))),
+		tensor("nodes_splits", onnx.Doubles(e.splits)), tensor("leaf_weights", onnx.Doubles(e.weights)),
 	}
 	if e.members != nil {
-		all = append(all, tensor("membership_values", doubles(e.members)))
+		all = append(all, tensor("membership_values", onnx.Doubles(e.members)))
 	}
 	return all
-}
-
-const elementDouble = 11
-
-// doubles is a TensorProto of one dimension.
-func doubles(v []float64) message {
-	raw := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(x))
-	}
-	return message{}.number(1, int64(len(v))).number(2, elementDouble).text(9, string(raw))
-}
-
-// valueInfo is a ValueInfoProto of n×columns doubles.
-func valueInfo(name string, columns int) message {
-	shape := message{}.embed(1, message{}.text(2, "n")).embed(1, message{}.number(1, int64(columns)))
-	tensor := message{}.number(1, elementDouble).embed(2, shape)
-	return message{}.text(1, name).embed(2, message{}.embed(1, tensor))
-}
-
-// A message is a protocol buffer in the making; fields are those of onnx.proto.
-type message []byte
-
-func (m message) text(field protowire.Number, s string) message {
-	return protowire.AppendString(protowire.AppendTag(m, field, protowire.BytesType), s)
-}
-
-func (m message) embed(field protowire.Number, o message) message { return m.text(field, string(o)) }
-
-func (m message) number(field protowire.Number, v int64) message {
-	return protowire.AppendVarint(protowire.AppendTag(m, field, protowire.VarintType), uint64(v))
 }

@@ -156,6 +156,18 @@ func FitWeighted(ctx context.Context, p Params, x models.Matrix, y, w []float64)
 // Predict is P(y = 1) for each row of x, whose columns must be the model's.
 // dst is allocated when nil; otherwise it must have x.Rows() elements.
 func (m *Model) Predict(dst []float64, x models.Matrix) ([]float64, error) {
+	dst, err := m.Scores(dst, x)
+	if err != nil {
+		return nil, err
+	}
+	for i, eta := range dst {
+		dst[i] = numeric.Logistic(eta)
+	}
+	return dst, nil
+}
+
+// Scores is the log-odds of y = 1 for each row of x, as Predict takes it.
+func (m *Model) Scores(dst []float64, x models.Matrix) ([]float64, error) {
 	if err := m.check(x); err != nil {
 		return nil, err
 	}
@@ -170,7 +182,7 @@ func (m *Model) Predict(dst []float64, x models.Matrix) ([]float64, error) {
 		for j, v := range x.Row(i) {
 			eta += m.Weights[j] * v
 		}
-		dst[i] = numeric.Logistic(eta)
+		dst[i] = eta
 	}
 	return dst, nil
 }

@@ -6,6 +6,7 @@
 package transform
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -498,6 +499,21 @@ func (m *Model) Save(w io.Writer) error {
 	if err := json.NewEncoder(w).Encode(saved{version, m.params, m.columns}); err != nil {
 		return fmt.Errorf("transform: save: %w", err)
 	}
+	return nil
+}
+
+// MarshalJSON is what Save writes.
+func (m *Model) MarshalJSON() ([]byte, error) {
+	return json.Marshal(saved{version, m.params, m.columns})
+}
+
+// UnmarshalJSON is Load into m.
+func (m *Model) UnmarshalJSON(data []byte) error {
+	loaded, err := Load(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	*m = *loaded
 	return nil
 }
 
