@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -71,7 +72,7 @@ func planPage(r *outlook.Report) string {
 	}
 	t.Flush()
 	for _, l := range r.Lookups {
-		p("  and %s: %s\n", l.Path, size(l.Bytes))
+		p("  and of %s the file %s: %s\n", l.Table, l.Path, size(l.Bytes))
 	}
 	p("\n")
 	if in.First != "" {
@@ -89,13 +90,23 @@ func planPage(r *outlook.Report) string {
 	m := r.Memory
 	p("\nMemory\n")
 	if m.BudgetBytes > 0 {
-		p("  budget %s (limits.memory: %s)\n", size(m.BudgetBytes), m.Budget)
+		p("  budget %s (limits.memory: %s), of which %s for events and feature tables\n", size(m.BudgetBytes), m.Budget, size(m.SpoolBytes))
 	}
-	p("  events at most %s, of %d bytes each\n", size(m.EventBytes), m.BytesPerEvent)
+	p("  events about %s packed", size(max(m.ArrivedBytes, m.OrderedBytes)))
 	if m.TableBytes > 0 {
-		p("  feature tables at most %s\n", size(m.TableBytes))
+		p(", feature tables %s\n", size(m.TableBytes))
 	} else {
-		p("  feature tables: not known without the number of customers\n")
+		p(", feature tables not known without the number of customers\n")
+	}
+	switch {
+	case m.SpillBytes > 0 && m.TableBytes > 0:
+		p("  about %s of that would be spilled to a temporary file in %s\n", size(m.SpillBytes), os.TempDir())
+	case m.SpillBytes > 0:
+		p("  about %s of the events would be spilled to a temporary file in %s, and feature tables too\n", size(m.SpillBytes), os.TempDir())
+	case m.BudgetBytes > 0 && m.TableBytes > 0:
+		p("  nothing would be spilled\n")
+	case m.BudgetBytes > 0:
+		p("  no events would be spilled\n")
 	}
 	if m.LikelyPeakBytes > 0 {
 		p("  all together likely %s: the run of %s took %s and %.0f s for %s events\n", size(m.LikelyPeakBytes), r.Last.Date, size(r.Last.PeakMemoryBytes), r.Last.Seconds, count(r.Last.Events))

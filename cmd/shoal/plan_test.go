@@ -35,6 +35,21 @@ func TestPlanGoldens(t *testing.T) {
 	if _, err := os.Stat("out"); err == nil {
 		t.Error("a plan publishes")
 	}
+	writeParquet(t, "identity.parquet", []alias{{"customer-1", "customer-2"}})
+	writeParquet(t, "rates.parquet", []rate{{19700, "USD", "0.9"}})
+	text += strings.ReplaceAll(identityConfig+ratesConfig, "DIR/", "")
+	if err := os.WriteFile("joined.yaml", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	joined, log, code := shoal("run --date 2024-05-31 --plan --config joined.yaml --memory 32MiB")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, log)
+	}
+	for _, line := range []string{"  and of identity[0] the file identity.parquet: ", "  and of currency_rates the file rates.parquet: ", " of the events would be spilled to a temporary file in "} {
+		if strings.Count(joined, line) != 1 {
+			t.Errorf("the plan does not say %q:\n%s", line, joined)
+		}
+	}
 	if _, log, code := shoal("run --date 2024-05-31"); code != 0 {
 		t.Fatalf("exit %d: %s", code, log)
 	}

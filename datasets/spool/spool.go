@@ -45,6 +45,7 @@ func (b *Budget) reserve(n int64) bool {
 type Spool struct {
 	budget *Budget
 	dir    string
+	total  atomic.Int64
 
 	mu   sync.Mutex
 	file *os.File // nil until a block is spilled
@@ -68,6 +69,7 @@ func (b *Block) Len() int { return b.size }
 // Put copies data into the spool.
 func (s *Spool) Put(data []byte) (Block, error) {
 	n := len(data)
+	s.total.Add(int64(n))
 	if s.budget.reserve(int64(n)) {
 		return Block{data: append(make([]byte, 0, n), data...), size: n}, nil
 	}
@@ -154,6 +156,9 @@ func (s *Spool) Drop(b Block) {
 		s.budget.used.Add(-int64(b.size))
 	}
 }
+
+// Total is the number of bytes of all blocks that were put, wherever they lie.
+func (s *Spool) Total() int64 { return s.total.Load() }
 
 // Close frees the temporary file. Blocks in memory stay readable and counted.
 func (s *Spool) Close() error {

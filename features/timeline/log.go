@@ -93,13 +93,13 @@ func (l *Log) Append(worker int, b *datasets.Batch) error {
 		rows := a.order[start[k]:start[k+1]]
 		for len(rows) > 0 {
 			bucket := &a.buckets[k]
-			if bucket.open.brings != brings || bucket.open.len() == blockRows {
+			if bucket.open.brings != brings || bucket.open.len() == BlockRows {
 				if err := l.seal(a, bucket); err != nil {
 					return err
 				}
 				bucket.open.reset(brings)
 			}
-			n := min(len(rows), blockRows-bucket.open.len())
+			n := min(len(rows), BlockRows-bucket.open.len())
 			bucket.open.append(b, rows[:n])
 			bucket.rows += n
 			rows = rows[n:]
@@ -122,10 +122,10 @@ func (l *Log) seal(a *appender, bucket *bucketLog) error {
 	return nil
 }
 
-// blockRows is how many events a bucket collects before it packs them: enough
+// BlockRows is how many events a bucket collects before it packs them: enough
 // that a block's header is nothing beside it, few enough that the open blocks
 // of all buckets and workers are.
-const blockRows = 1024
+const BlockRows = 1024
 
 // A bucketLog is what one worker holds of a bucket.
 type bucketLog struct {

@@ -225,8 +225,8 @@ func modelled(t rapid.TB, facts []fact, r *rand.Rand, size func() int, workers i
 			for _, sealed := range b.sealed {
 				n += int(sealed.rows)
 			}
-			if n != b.rows || b.open.len() > blockRows || slices.ContainsFunc(b.sealed, func(s sealedBlock) bool { return s.rows > blockRows }) {
-				t.Fatalf("bucket %d has %d rows, said to be %d, in blocks of more than %d", k, n, b.rows, blockRows)
+			if n != b.rows || b.open.len() > BlockRows || slices.ContainsFunc(b.sealed, func(s sealedBlock) bool { return s.rows > BlockRows }) {
+				t.Fatalf("bucket %d has %d rows, said to be %d, in blocks of more than %d", k, n, b.rows, BlockRows)
 			}
 		}
 	}

@@ -53,6 +53,10 @@ func (s *Store) Values(f datasets.Field) []string {
 	return nil
 }
 
+// Packed is what the events took as they arrived and what they take in order, in
+// bytes. Blocks that were not full when the last event arrived are not counted.
+func (s *Store) Packed() (arrived, ordered int64) { return s.log.spool.Total(), s.spool.Total() }
+
 // Close gives back what the store holds outside the collector's reach.
 func (s *Store) Close() error {
 	for _, chunks := range s.chunks {

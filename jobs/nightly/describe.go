@@ -166,5 +166,7 @@ func (r *run) build(ctx context.Context, h *history, families []features.Family,
 			r.progress("features", n, timeline.NumBuckets)
 		})
 	})
+	held := r.held()
+	held.TableBytes = r.spool.Total()
 	return tables, errors.Join(err, h.store.Close())
 }

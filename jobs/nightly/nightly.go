@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -39,6 +40,7 @@ type run struct {
 	asOf    timeline.AsOf
 	workers int
 	memory  int64         // limits.memory in bytes; unlimited when it is unknown
+	others  atomic.Int64  // see Held.OtherBytes
 	space   *spool.Budget // of what may lie in memory or on disk
 	spool   *spool.Spool  // of feature tables
 	hold    *publish.Hold // the right to publish the date, once it is taken
@@ -120,15 +122,24 @@ func (r *run) finish(err error) (*Summary, error) {
 	if r.hold != nil && r.hold.Lost() != nil && err != nil {
 		err = StorageFault(r.hold.Lost()) // whatever it was that noticed first
 	}
+	r.measure()
+	if err != nil {
+		s.Status, s.Error, s.ExitCode = StatusFailed, err.Error(), ExitCode(err)
+	}
+	return s, err
+}
+
+// measure notes what the run has cost so far.
+func (r *run) measure() {
+	s := r.summary
 	s.Seconds = r.Now().Sub(r.started).Seconds()
 	s.PeakMemoryBytes = peakMemory()
 	if r.space != nil {
 		s.SpilledBytes = r.space.Spilled()
 	}
-	if err != nil {
-		s.Status, s.Error, s.ExitCode = StatusFailed, err.Error(), ExitCode(err)
+	if s.Held != nil {
+		s.Held.OtherBytes = r.others.Load()
 	}
-	return s, err
 }
 
 // step times a stage and tells the progress bar that it began.

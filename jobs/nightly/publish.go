@@ -161,7 +161,7 @@ func (r *run) noop(m *publish.Manifest) {
 	}
 	r.summary.Status, r.summary.RunID, r.summary.Out = StatusNoop, m.RunID, r.Config.Out
 	r.summary.Manifest = path.Join(r.Config.Out, m.Path())
-	r.summary.Stages, r.summary.Warnings = nil, nil
+	r.summary.Stages, r.summary.Warnings, r.summary.Held = nil, nil, nil
 	r.Log.Info().Str("run_id", m.RunID).Msg("nothing to do: the same run is published")
 }
 
@@ -323,6 +323,7 @@ func (r *run) manifest(in *input) (*publish.Manifest, error) {
 	for _, w := range r.summary.Warnings {
 		m.Warnings = append(m.Warnings, publish.Warning{Code: w.Code, Message: w.Message})
 	}
+	r.measure() // the next night's plan goes by it
 	var err error
 	m.Summary, err = json.Marshal(r.summary)
 	return m, err

@@ -86,6 +86,8 @@ func (r *run) read(ctx context.Context, in *input, before int64) (*history, erro
 		return err
 	})
 	if err == nil {
+		held := r.held()
+		held.ArrivedBytes, held.OrderedBytes = h.store.Packed()
 		err = r.survey(h)
 	}
 	return h, err

@@ -39,6 +39,21 @@ type Summary struct {
 	Seconds         float64 `json:"seconds"`
 	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
 	SpilledBytes    int64   `json:"spilled_bytes"` // written to temporary files to keep to limits.memory
+	Held            *Held   `json:"held,omitempty"`
+}
+
+// Held is what a run held, from which the plan of the next one says what that
+// will take.
+type Held struct {
+	// Packed, in memory or in a temporary file: the events as they arrived, the same in
+	// order, and the feature tables of all dates.
+	ArrivedBytes int64 `json:"arrived_bytes"`
+	OrderedBytes int64 `json:"ordered_bytes"`
+	TableBytes   int64 `json:"table_bytes"`
+	// OtherBytes is the most that anything else took at once: dictionaries, models,
+	// what is read and written. It was sampled, and is without what the collector had
+	// yet to collect.
+	OtherBytes int64 `json:"other_bytes"`
 }
 
 // Input is what came in.

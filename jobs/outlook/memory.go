@@ -1,7 +1,6 @@
 package outlook
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -9,50 +8,61 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/nightly"
 )
 
-// Memory is what the largest things that a run holds take, beside its budget.
-// Dictionaries of ids and texts, pages being read and written, models and what
-// the collector has not collected come on top: they hang on the data, and only
-// a run tells what they take.
+// Memory is what a run would hold, and where. Events and feature tables are packed;
+// a part of the budget is for them, and what does not fit it is spilled to a
+// temporary file. How far values can be packed hangs on the data: before a first run
+// it is reckoned from the mapped columns, to within a factor of two; afterwards
+// what the last run took is the guide.
 type Memory struct {
-	BudgetBytes   int64  `json:"budget_bytes"`    // limits.memory; 0 when the machine's memory is unknown
-	Budget        string `json:"budget"`          // as configured
-	BytesPerEvent int64  `json:"bytes_per_event"` // of the columns that are mapped
-	EventBytes    int64  `json:"event_bytes"`     // at most, of the likely events or of all rows
-	// TableBytes is at most what the feature tables take, the run's own and those
-	// of past dates; 0 when the number of customers is not known.
+	BudgetBytes int64  `json:"budget_bytes"` // limits.memory; 0 when the machine's memory is unknown
+	Budget      string `json:"budget"`       // as configured
+	SpoolBytes  int64  `json:"spool_bytes"`  // of the budget, for events and feature tables
+
+	ArrivedBytes int64 `json:"arrived_bytes"` // events as they are read, packed
+	OrderedBytes int64 `json:"ordered_bytes"` // the same in order, which takes their place
+	// TableBytes is what the feature tables take, the run's own and those of past
+	// dates; 0 when the number of customers is not known.
 	TableBytes int64 `json:"table_bytes"`
-	// LikelyPeakBytes scales the peak of the last run by events; 0 without one.
+	SpillBytes int64 `json:"spill_bytes"` // of these, written to a temporary file
+
+	// LikelyPeakBytes is how large the process grows, going by the last run; 0 without one.
 	LikelyPeakBytes int64  `json:"likely_peak_bytes"`
-	Fits            bool   `json:"fits"` // the likely peak, or else the events, within the budget
+	Fits            bool   `json:"fits"` // limits.memory, as far as is known
 	Note            string `json:"note"`
 }
 
-// bytesPerEvent is what an event takes in memory before it is packed. A column
-// that a source maps is there for all of that source's events.
-func bytesPerEvent(mapped func(datasets.Field) bool) int64 {
-	n := int64(4 + 8 + 1 + 4) // customer, time, role, type
-	for _, f := range []datasets.Field{datasets.Amount, datasets.Quantity, datasets.Rating, datasets.SessionID, datasets.EventID} {
-		if mapped(f) {
-			n += 8
-		}
-	}
-	for _, f := range []datasets.Field{datasets.Currency, datasets.ProductID, datasets.Category, datasets.Channel, datasets.CampaignID} {
-		if mapped(f) {
-			n += 4
-		}
-	}
-	return n
+// The bytes that a field of an event takes, packed, as it arrives and in order:
+// between what generated histories and the public ones of jobs/examples take.
+// Instants differ most: three bytes for days, six for microseconds.
+var packedFields = map[datasets.Field][2]float64{
+	datasets.CustomerID: {1.2, 0.1}, datasets.EventTime: {4.2, 4.4}, datasets.EventType: {0.9, 0.9}, // and the role
+	datasets.Amount: {2, 2}, datasets.Quantity: {0.6, 0.6}, datasets.Rating: {0.4, 0.4},
+	datasets.Currency: {0.2, 0}, datasets.ProductID: {1.4, 1.4}, datasets.Category: {0.7, 0.7},
+	datasets.Channel: {0.4, 0.4}, datasets.CampaignID: {0.7, 0.7},
+	datasets.SessionID: {8, 0.9}, datasets.EventID: {8, 0}, // hashes, and sessions numbered by customer
 }
 
-// atMost is the most that n events of so many bytes take: packed blocks take
-// less, by how much hangs on the data; the last of each bucket and worker is open
-// and not packed. A test measures it.
-func atMost(n, bytesEach int64, workers int) int64 {
-	const openBlock, bookkeeping = 1024, 4096
-	logs := int64(workers) * timeline.NumBuckets
-	return bytesEach*(n+min(n, logs*openBlock)) + logs*bookkeeping
+// bytesPerEvent reckons what an event with some mapped fields takes.
+func bytesPerEvent(mapped func(datasets.Field) bool) (arrived, ordered float64) {
+	for field, bytes := range packedFields {
+		always := field == datasets.CustomerID || field == datasets.EventTime || field == datasets.EventType
+		if always || mapped(field) {
+			arrived += bytes[0]
+			ordered += bytes[1]
+		}
+	}
+	return arrived, ordered
+}
+
+// spilled is how much of what a run holds is written to a temporary file, when so
+// much of it may lie in memory: events go there as they arrive, once memory is
+// full; in order they take the place of those that arrived; tables have what
+// these leave.
+func spilled(spool, arrived, ordered, tables int64) int64 {
+	return max(0, arrived-spool) + max(0, ordered-spool) + max(0, tables-max(0, spool-ordered))
 }
 
 // memory estimates what the run holds.
@@ -61,43 +71,61 @@ func (r *Report) memory(c *config.Config) {
 	m.Budget = c.Limits.Memory.String()
 	if total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)(); err == nil {
 		m.BudgetBytes = c.Limits.Memory.Of(int64(total))
+		m.SpoolBytes = nightly.SpoolBytes(m.BudgetBytes)
 	}
-	share := 1.0 // of the rows that become events
-	if r.Input.LikelyEvents > 0 {
-		share = float64(r.Input.LikelyEvents) / float64(r.Input.MostEvents)
+	if l := r.Last; l != nil && l.held != nil && l.Events > 0 {
+		r.scale(l)
+	} else {
+		r.reckon(c)
 	}
-	rows, bytes := int64(0), int64(0)
-	for i, s := range r.Sources {
-		one := bytesPerEvent(func(f datasets.Field) bool {
-			return c.Sources[i].Columns[f] != "" || f == datasets.Currency && c.Sources[i].Currency != ""
-		})
-		n := s.Rows - s.RowsSkipped
-		rows += n
-		bytes += n * one
+	if m.BudgetBytes > 0 {
+		m.SpillBytes = spilled(m.SpoolBytes, m.ArrivedBytes, m.OrderedBytes, m.TableBytes)
 	}
-	if rows > 0 {
-		m.BytesPerEvent = bytes / rows
-		m.EventBytes = atMost(int64(share*float64(rows)), m.BytesPerEvent, r.Workers)
-	}
-	if n := r.Input.LikelyCustomers; n > 0 {
-		// Eight bytes a number and a bit that says whether there is one.
-		row := int64(r.Columns) * 65 / 8
-		m.TableBytes = row * (n + int64(r.pastDates())*min(n, int64(c.Limits.SampleRows)))
-	}
-	if l := r.Last; l != nil && l.Events > 0 {
-		m.LikelyPeakBytes = int64(float64(l.PeakMemoryBytes) * max(1, float64(r.Input.LikelyEvents)/float64(l.Events)))
-	}
-	m.Fits = m.BudgetBytes == 0 || cmp.Or(m.LikelyPeakBytes, m.EventBytes) <= m.BudgetBytes
+	m.Fits = m.BudgetBytes == 0 || m.LikelyPeakBytes <= m.BudgetBytes
 	switch {
 	case m.BudgetBytes == 0:
 		m.Note = "the machine's memory is unknown, so limits.memory would not be applied"
-	case r.Last == nil && m.Fits:
-		m.Note = "the events fit limits.memory, whatever they hold; what else the run takes is known after a first one"
-	case r.Last == nil:
-		m.Note = "the events may take more than limits.memory: the run would try to keep to it, and say so if it could not"
+	case m.LikelyPeakBytes == 0:
+		m.Note = "what else the run takes is known after a first one"
 	case m.Fits:
 		m.Note = fmt.Sprintf("within limits.memory, going by the run of %s", r.Last.Date)
 	default:
 		m.Note = fmt.Sprintf("more than limits.memory, going by the run of %s: give it more, or fewer windows, snapshots or sample_rows", r.Last.Date)
 	}
+}
+
+// reckon goes by the columns that are mapped.
+func (r *Report) reckon(c *config.Config) {
+	share := 1.0 // of the rows that become events
+	if r.Input.LikelyEvents > 0 {
+		share = float64(r.Input.LikelyEvents) / float64(r.Input.MostEvents)
+	}
+	// Blocks that fill are open, half full on average, and not packed yet.
+	open := float64(r.Workers) * timeline.NumBuckets * timeline.BlockRows / 2
+	for i, s := range r.Sources {
+		arrived, ordered := bytesPerEvent(func(f datasets.Field) bool {
+			return c.Sources[i].Columns[f] != "" || f == datasets.Currency && c.Sources[i].Currency != ""
+		})
+		n := share * float64(s.Rows-s.RowsSkipped)
+		r.Memory.ArrivedBytes += int64(max(0, n-open/float64(len(r.Sources))) * arrived)
+		r.Memory.OrderedBytes += int64(n * ordered)
+	}
+}
+
+// scale goes by what the last run held.
+func (r *Report) scale(l *LastRun) {
+	m, in := &r.Memory, r.Input
+	events := float64(in.LikelyEvents) / float64(l.Events)
+	m.ArrivedBytes = int64(events * float64(l.held.ArrivedBytes))
+	m.OrderedBytes = int64(events * float64(l.held.OrderedBytes))
+	m.TableBytes = int64(float64(l.held.TableBytes) * float64(in.LikelyCustomers) / float64(max(1, l.Customers)))
+	// Beside its share of the budget a run needs the rest of what it holds. The
+	// collector lets the process grow to about twice of that, where the budget has room.
+	lay := min(max(m.ArrivedBytes, m.OrderedBytes+m.TableBytes), m.SpoolBytes)
+	need := int64(float64(l.held.OtherBytes)*max(1, events)) + lay
+	grown := int64(float64(l.PeakMemoryBytes) * max(1, events))
+	if m.BudgetBytes > 0 {
+		grown = min(grown, m.BudgetBytes)
+	}
+	m.LikelyPeakBytes = max(need, grown)
 }

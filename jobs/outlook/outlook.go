@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/shoal-data/shoal/datasets"
@@ -68,6 +67,7 @@ type Mapping struct {
 
 // A Lookup is a file of a table that events are looked up in.
 type Lookup struct {
+	Table string `json:"table"` // as the configuration has it: identity[0], currency_rates
 	Path  string `json:"path"`
 	Bytes int64  `json:"bytes"`
 }
@@ -104,7 +104,9 @@ type LastRun struct {
 	Customers       int64   `json:"customers"`
 	Seconds         float64 `json:"seconds"`
 	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	SpilledBytes    int64   `json:"spilled_bytes"`
 
+	held    *nightly.Held
 	targets map[string]int // horizon by target
 }
 
@@ -163,7 +165,7 @@ func Of(ctx context.Context, o nightly.Options) (*Report, error) {
 	if s := p.Last; s != nil {
 		r.Last = &LastRun{
 			Date: s.Date, RunID: s.RunID, RowsRead: s.Input.RowsRead - s.Input.RowsSkipped, Events: s.Input.Events, Customers: s.Input.Customers,
-			Seconds: s.Seconds, PeakMemoryBytes: s.PeakMemoryBytes, targets: map[string]int{},
+			Seconds: s.Seconds, PeakMemoryBytes: s.PeakMemoryBytes, SpilledBytes: s.SpilledBytes, held: s.Held, targets: map[string]int{},
 		}
 		for _, t := range s.Targets {
 			r.Last.targets[t.Name] = t.Horizon
@@ -212,7 +214,7 @@ func (r *Report) input(p *nightly.Prospect) {
 	}
 	r.Lookups = []Lookup{}
 	for _, f := range p.Input.Lookups {
-		r.Lookups = append(r.Lookups, Lookup{f.Path, f.Size})
+		r.Lookups = append(r.Lookups, Lookup{f.Source, f.Path, f.Size})
 	}
 	if in.RowGroupsSkipped > 0 {
 		in.SkippedBecause = fmt.Sprintf("by their statistics or path they hold nothing before the end of %s", r.Date)
@@ -294,19 +296,6 @@ func (r *Report) target(c *config.Config, p *nightly.Prospect, t config.Target) 
 		out.Train = append(out.Train, a.String())
 	}
 	return out
-}
-
-// pastDates counts the distinct past dates that customers are described at.
-func (r *Report) pastDates() int {
-	days := map[string]bool{}
-	for _, t := range r.Dates.Targets {
-		for _, d := range append(slices.Clone(t.Train), t.Test) {
-			days[d] = true
-		}
-	}
-	days[r.Dates.Holdout], days[r.Dates.HoldoutFrom] = true, true
-	delete(days, "")
-	return len(days)
 }
 
 func dayString(day int32) string {
