@@ -1,6 +1,6 @@
 # Bare `make` prints what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench fuzz tools examples docs clean
+.PHONY: help build run test lint bench fuzz sweep tools examples docs clean
 
 PYTHON  ?= python3
 VENV    := .tools/venv
@@ -40,6 +40,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 		echo "$${func#func } in $$(dirname $$file)"; \
 		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file) || exit 1; \
 	done
+
+sweep: ## a fault at every storage operation of a whole run; the tests take a sample
+	SHOAL_SWEEP=all go test -timeout 60m -v -run 'WholeRun|DiskFull|NotPermitted|Cancelled' ./jobs/runs
 
 tools: $(VENV)/.done ## the pinned Python environment that oracle tests use
 $(VENV)/.done: requirements.txt

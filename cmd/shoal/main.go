@@ -10,6 +10,8 @@ result back to Parquet.
 	shoal check --config shoal.yaml                what the input can and cannot support
 	shoal run --config shoal.yaml --date 2025-06-30 --plan    what the night would do
 	shoal run --config shoal.yaml --date 2025-06-30
+	shoal backfill --config shoal.yaml --from 2025-06-01 --to 2025-06-30
+	shoal schedule --config shoal.yaml             every night as its time comes
 	shoal features                                 the catalogue of features
 	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30
 	shoal runs --config shoal.yaml                 what has been published
@@ -58,10 +60,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	code := nightly.ExitCode(err)
 	var fault *nightly.Error
-	if !errors.As(err, &fault) && !errors.Is(err, context.Canceled) {
+	var reported *reportedError
+	if !errors.As(err, &fault) && !errors.As(err, &reported) && !errors.Is(err, context.Canceled) {
 		code = nightly.ExitUsage // cobra's own errors are about flags and verbs
 	}
-	var reported *reportedError
 	if !errors.As(err, &reported) {
 		complain(stderr, err, code)
 	}
@@ -94,7 +96,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), backfillCommand(), scheduleCommand(),
 	)
 	return root
 }

@@ -65,9 +65,11 @@ it fails, with the same code, where a run would fail before reading.`,
 			if err != nil {
 				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: out, Version: version()}
 			} else {
+				stop := d.heartbeat(date)
 				s, err = nightly.Run(cmd.Context(), nightly.Options{
 					Config: cfg, Date: date, FS: storage.Local(), Version: version(), Force: force, Log: d.log, Progress: d.progress, Now: time.Now,
 				})
+				stop()
 			}
 			d.finish()
 			if d.human {
@@ -114,7 +116,7 @@ func loadConfig(path, out, workers, memory string) (*config.Config, error) {
 }
 
 // writeSummary prints the one-line summary and keeps it in a file when asked.
-func writeSummary(stdout io.Writer, file string, s *nightly.Summary) error {
+func writeSummary(stdout io.Writer, file string, s any) error {
 	line, err := json.Marshal(s)
 	if err != nil {
 		return err

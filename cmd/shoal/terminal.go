@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,42 @@ type display struct {
 	out   io.Writer
 	step  string
 	bar   *progressbar.ProgressBar
+
+	mu   sync.Mutex // of what follows, for the heartbeat
+	beat struct {
+		step        string
+		done, total int64
+	}
+}
+
+// heartbeatEvery is how often a log says that a run is alive.
+const heartbeatEvery = 30 * time.Second
+
+// heartbeat logs where a run is, every so often, until stop is called. Where
+// there are bars, they say it.
+func (d *display) heartbeat(date string) (stop func()) {
+	if d.bars {
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	start := time.Now()
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+				d.mu.Lock()
+				b := d.beat
+				d.mu.Unlock()
+				d.log.Info().Str("date", date).Str("step", b.step).Int64("done", b.done).Int64("total", b.total).Float64("seconds", time.Since(start).Seconds()).Msg("at work")
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 func newDisplay(stderr io.Writer, mode string) (*display, error) {
@@ -61,6 +98,9 @@ func (b *beside) Write(p []byte) (int, error) {
 
 // progress draws a bar for the step at hand; total 0 begins a step.
 func (d *display) progress(step string, done, total int64) {
+	d.mu.Lock()
+	d.beat.step, d.beat.done, d.beat.total = step, done, total
+	d.mu.Unlock()
 	if !d.human || !d.bars {
 		return
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
 	Models        Models          `yaml:"models" doc:"How models are trained."`
 	Publish       Publish         `yaml:"publish" doc:"How tables are written."`
+	Schedule      Schedule        `yaml:"schedule" hash:"-" doc:"When shoal schedule runs the job; other schedulers have their own (docs/scheduling.md)."`
 }
 
 // Source is one set of Parquet files that share a layout.
@@ -153,6 +154,15 @@ type Publish struct {
 	FileSize Size `yaml:"file_size" min:"1MiB" max:"4GiB" doc:"Size at which a published table rolls over to its next file."`
 }
 
+// Schedule says when nights are run.
+type Schedule struct {
+	Cron     string `yaml:"cron" doc:"When a night is run: minute, hour, day of month, month and day of week, as cron writes them. A time that clocks skip in spring comes right after, one that they show twice in autumn comes once."`
+	TimeZone string `yaml:"time_zone" doc:"IANA zone of the clock that cron is about. Empty is the job's time_zone."`
+	Behind   Days   `yaml:"behind" min:"0" max:"366" doc:"How many days before the time of cron the date of the run lies: 1 runs yesterday."`
+	CatchUp  Days   `yaml:"catch_up" min:"0" max:"366" doc:"How far back nights count that were missed or failed for a reason that may have passed; those not published are run first, the earliest first. 0 misses them for good."`
+	Retries  int    `yaml:"retries" min:"0" max:"100" doc:"How often a night is tried again at once after a fault that may pass (exit code 75), 10 seconds later and then twice as long each time, up to 15 minutes. backfill keeps to it too."`
+}
+
 // Names that keys accept.
 const (
 	DedupeAuto    = "auto"
@@ -205,7 +215,8 @@ func Default() *Config {
 			MinPositives: 30,
 			ValueHorizon: 365,
 		},
-		Publish: Publish{FileSize: 192 * units.MiB},
+		Publish:  Publish{FileSize: 192 * units.MiB},
+		Schedule: Schedule{Cron: "30 4 * * *", Behind: 1, CatchUp: 7, Retries: 5},
 	}
 }
 

@@ -36,6 +36,14 @@ func (c *Config) Validate() error {
 // Location is the zone whose midnight begins a day.
 func (c *Config) Location() (*time.Location, error) { return zone(c.TimeZone) }
 
+// ScheduleLocation is the zone of the clock that the schedule is about.
+func (c *Config) ScheduleLocation() (*time.Location, error) {
+	if c.Schedule.TimeZone == "" {
+		return c.Location()
+	}
+	return zone(c.Schedule.TimeZone)
+}
+
 // SourceLocation is the zone of the times of source i that carry none.
 func (c *Config) SourceLocation(i int) (*time.Location, error) {
 	if c.Sources[i].TimeZone == "" {
@@ -75,6 +83,12 @@ func (c *Config) faults() []Fault {
 	k.tags(reflect.ValueOf(*c), "")
 
 	k.zone("time_zone", c.TimeZone)
+	if c.Schedule.TimeZone != "" {
+		k.zone("schedule.time_zone", c.Schedule.TimeZone)
+	}
+	if n := len(strings.Fields(c.Schedule.Cron)); n != 5 && !strings.HasPrefix(c.Schedule.Cron, "@") {
+		k.add("schedule.cron", strconv.Quote(c.Schedule.Cron), "has %d fields; it must have five (minute, hour, day of month, month, day of week), such as 30 4 * * *", n)
+	}
 	k.currency("currency", c.Currency)
 	if len(c.Sources) == 0 {
 		k.add("sources", "", "missing; list at least one source with its path and columns (shoal init writes them)")

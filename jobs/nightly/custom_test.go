@@ -40,7 +40,7 @@ segmentations:
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := r.open(t.Context())
+	in, err := r.find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func compare(t *testing.T, c *config.Config, dates []string) {
 		t.Fatal(err)
 	}
 	c.Out = t.TempDir()
-	in, err := r.open(t.Context())
+	in, err := r.find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestExamplesFitTheirData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := r.open(t.Context())
+		in, err := r.find(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -177,6 +177,9 @@ func (l *lease) acquire(ctx context.Context, run, staging string) (void []leaseN
 }
 
 func (l *lease) busy(n leaseNote) error {
+	if n.PID == 0 {
+		return fmt.Errorf("%w: %s is being written by another process; try again in %s", ErrBusy, n.file, tornLease)
+	}
 	who := fmt.Sprintf("process %d on %s", n.PID, n.Host)
 	if n.Run != "" {
 		who += fmt.Sprintf(", run %s,", n.Run)

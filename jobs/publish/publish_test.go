@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -983,38 +982,42 @@ func TestLeaseIsRenewed(t *testing.T) {
 	must(t, s.Commit(t.Context(), manifest(1)))
 }
 
-// Two writers for one date, many rounds: one publishes, the other is refused.
+// Two writers for one date and one run id, a thousand rounds, as fast as they
+// can: one publishes, the other is refused, and readers see one of them whole.
 func TestConcurrentWriters(t *testing.T) {
-	m := storagetest.NewMem()
-	for round := range 200 {
-		var wins, busy atomic.Int32
+	var m *storagetest.Mem
+	refused := map[error]int{}
+	for round := range 1000 {
+		if round%20 == 0 { // a long listing costs time and proves nothing more
+			m = storagetest.NewMem()
+		}
 		var wg sync.WaitGroup
+		var errs [2]error
 		for w := range 2 {
-			wg.Go(func() {
-				s, err := publish.Begin(t.Context(), m, options(fmt.Sprintf("r%d-%d", round, w)))
-				if errors.Is(err, publish.ErrBusy) {
-					busy.Add(1)
-					return
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for busy.Load() == 0 && wins.Load() == 0 {
-					time.Sleep(50 * time.Microsecond) // stay until the other has tried
-				}
-				if err := s.Commit(t.Context(), manifest(round)); err != nil {
-					t.Error(err)
-					return
-				}
-				wins.Add(1)
-			})
+			wg.Go(func() { errs[w] = run(t.Context(), m, options(fmt.Sprintf("r%d", round)), 2*round+w+1) })
 		}
 		wg.Wait()
-		if wins.Load() != 1 || busy.Load() != 1 {
-			t.Fatalf("round %d: %d published, %d refused", round, wins.Load(), busy.Load())
+		winner := slices.Index(errs[:], nil)
+		if winner < 0 || errs[1-winner] == nil {
+			t.Fatalf("round %d: %v", round, errs)
+		}
+		why := slices.IndexFunc([]error{publish.ErrBusy, publish.ErrPublished}, func(e error) bool { return errors.Is(errs[1-winner], e) })
+		if why < 0 {
+			t.Fatalf("round %d: the other: %v", round, errs[1-winner])
+		}
+		refused[[]error{publish.ErrBusy, publish.ErrPublished}[why]]++
+		if seed, err := current(m); seed != 2*round+winner+1 || err != nil {
+			t.Fatalf("round %d: readers see run %d, %v; run %d was published", round, seed, err, 2*round+winner+1)
+		}
+		if round%20 == 19 {
+			for _, p := range m.Tree() {
+				if strings.HasPrefix(path.Base(p), ".") {
+					t.Fatalf("round %d: %s is left", round, p)
+				}
+			}
 		}
 	}
+	t.Log(refused)
 }
 
 // Many dates at once, as a backfill publishes them: no date is lost from the pointer.

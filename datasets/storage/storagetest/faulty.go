@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 
@@ -16,6 +17,7 @@ type Plan struct {
 	Err   error // what they report, e.g. syscall.EIO
 	After bool  // the operation takes effect and still reports Err: the caller cannot know
 	Kill  bool  // every later operation fails too, as if the process had died there
+	Die   bool  // this process is killed there, for good
 	Full  bool  // no more than Space bytes can be written: then ENOSPC, after a short write
 	Space int64 // bytes
 }
@@ -54,7 +56,7 @@ func (f *Faulty) do(what string, run func() error) error {
 	if p.At > 0 && p.Kill && n > p.At || hit && !p.After {
 		return f.fault(n, what)
 	}
-	if err := run(); err != nil {
+	if err := run(); err != nil && !(hit && p.Die) {
 		return err
 	}
 	if hit {
@@ -64,6 +66,12 @@ func (f *Faulty) do(what string, run func() error) error {
 }
 
 func (f *Faulty) fault(n int, what string) error {
+	if f.plan.Die {
+		if p, err := os.FindProcess(os.Getpid()); err == nil {
+			p.Kill()
+		}
+		select {} // a signal needs a moment
+	}
 	return fmt.Errorf("%s (operation %d): %w", what, n, f.plan.Err)
 }
 
