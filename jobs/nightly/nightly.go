@@ -139,6 +139,9 @@ func (r *run) measure() {
 	}
 	if s.Held != nil {
 		s.Held.OtherBytes = r.others.Load()
+		if r.memory < math.MaxInt64 {
+			s.Held.BudgetBytes = r.memory
+		}
 	}
 }
 

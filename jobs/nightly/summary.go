@@ -53,7 +53,8 @@ type Held struct {
 	// OtherBytes is the most that anything else took at once: dictionaries, models,
 	// what is read and written. It was sampled, and is without what the collector had
 	// yet to collect.
-	OtherBytes int64 `json:"other_bytes"`
+	OtherBytes  int64 `json:"other_bytes"`
+	BudgetBytes int64 `json:"budget_bytes"` // limits.memory as it was; 0 when the machine's memory was unknown
 }
 
 // Input is what came in.

@@ -125,7 +125,11 @@ func (r *Report) scale(l *LastRun) {
 	need := int64(float64(l.held.OtherBytes)*max(1, events)) + lay
 	grown := int64(float64(l.PeakMemoryBytes) * max(1, events))
 	if m.BudgetBytes > 0 {
-		grown = min(grown, m.BudgetBytes)
+		beyond := int64(0) // its budget, by which the last run grew
+		if b := l.held.BudgetBytes; b > 0 {
+			beyond = max(0, l.PeakMemoryBytes-b)
+		}
+		grown = min(grown, m.BudgetBytes+beyond)
 	}
 	m.LikelyPeakBytes = max(need, grown)
 }

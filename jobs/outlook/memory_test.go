@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/nightly"
 )
 
 // What the plan reckons of events by their columns, before any run, is within a
@@ -102,6 +103,26 @@ func TestSpilled(t *testing.T) {
 	} {
 		if got := spilled(c.spool, c.arrived, c.ordered, c.tables); got != c.want {
 			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+// A run that outgrew its budget is likely to do so again, and one that had room
+// is likely to keep to less.
+func TestLikelyPeak(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ budget, lastBudget, lastPeak, others, want int64 }{
+		{256, 256, 271, 140, 271},
+		{512, 256, 271, 140, 271},
+		{256, 1024, 700, 140, 256},
+		{256, 1024, 700, 300, 320}, // more than the budget without any event
+		{1024, 0, 700, 140, 700},
+	} {
+		r := &Report{Last: &LastRun{Events: 10, Customers: 10, PeakMemoryBytes: c.lastPeak * mib, held: &nightly.Held{OrderedBytes: 20 * mib, OtherBytes: c.others * mib, BudgetBytes: c.lastBudget * mib}}}
+		r.Input.LikelyEvents, r.Input.LikelyCustomers = 10, 10
+		r.Memory.BudgetBytes, r.Memory.SpoolBytes = c.budget*mib, nightly.SpoolBytes(c.budget*mib)
+		if r.scale(r.Last); r.Memory.LikelyPeakBytes != c.want*mib {
+			t.Errorf("%+v: %d MiB", c, r.Memory.LikelyPeakBytes/mib)
 		}
 	}
 }
