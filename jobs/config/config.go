@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
+	"github.com/shoal-data/shoal/jobs/config/conditions"
 	"github.com/shoal-data/shoal/jobs/config/measures"
 	"github.com/shoal-data/shoal/jobs/config/units"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	Features      Features        `yaml:"features" doc:"What is measured about a customer."`
 	Occasions     []Occasion      `yaml:"occasions" doc:"Days of the calendar that people buy for; the family occasions measures what a customer buys in the seasons around them. An empty list has none. A customer's own days, such as birthdays, are not among them (docs/decisions/0008-own-occasions.md says why)."`
 	Segmentations []Segmentation  `yaml:"segmentations" doc:"The k-means segmentations; an empty list makes none."`
+	Rules         []Rule          `yaml:"rules" doc:"Divisions of customers by rules, each a column of customer_scores. usage_rate, loyalty_tier, lifecycle_stage, benefit_sought, occasion_shopper and journey_stage are built in (docs/rules.md); one of such a name replaces it, others are added."`
+	Engagement    []Engagement    `yaml:"engagement" doc:"What engagement_score, from 0 to 100, is made of. A part that nobody has anything of takes no part."`
 	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
 	Models        Models          `yaml:"models" doc:"How models are trained."`
 	Publish       Publish         `yaml:"publish" doc:"How tables are written."`
@@ -130,6 +133,26 @@ type Segmentation struct {
 	InactiveAfter Days    `yaml:"inactive_after" min:"1" max:"36500" doc:"Customers without any event for more than so many days are a segment of their own, set apart before the others are divided."`
 }
 
+// Rule is a division by rules.
+type Rule struct {
+	Name      string `yaml:"name" required:"true" doc:"Name of the rule and of its column: a lower-case letter, then letters, digits and underscores, at most 40."`
+	Cells     []Cell `yaml:"cells" doc:"The cells, in order: a customer is in the first whose conditions are all met."`
+	Otherwise string `yaml:"otherwise" required:"true" doc:"The cell of customers who are in no other."`
+}
+
+// Cell is one cell of a Rule.
+type Cell struct {
+	Name string            `yaml:"name" required:"true" doc:"Name of the cell; several cells of one name are one cell with alternatives."`
+	When []conditions.Text `yaml:"when" doc:"Conditions, all of which must be met: a feature and >=, >, <=, <, = or != a number, is known, is unknown, or in top N% of those who have more than 0."`
+}
+
+// Engagement is a part of the engagement score.
+type Engagement struct {
+	Name   string  `yaml:"feature" required:"true" doc:"Feature that is counted."`
+	Full   float64 `yaml:"full" min:"0.000001" max:"1000000000" doc:"Value from which the part counts in full; below, in proportion."`
+	Weight float64 `yaml:"weight" min:"0.000001" max:"1000000" doc:"Weight of the part."`
+}
+
 // Target is one thing predicted about each customer.
 type Target struct {
 	Name         string   `yaml:"name" required:"true" doc:"Name of the target in columns and tables: a lower-case letter, then letters, digits and underscores, at most 40."`
@@ -204,6 +227,15 @@ func Default() *Config {
 		Features:      measures.DefaultFeatures(),
 		Occasions:     measures.DefaultOccasions(),
 		Segmentations: []Segmentation{DefaultSegmentation("behaviour")},
+		Rules:         []Rule{},
+		Engagement: []Engagement{
+			{Name: "engaged_week_share_84d", Full: 1, Weight: 3},
+			{Name: "sessions_per_30d", Full: 8, Weight: 2},
+			{Name: "purchase_days_per_30d", Full: 2, Weight: 2},
+			{Name: "message_open_rate", Full: 0.5, Weight: 1},
+			{Name: "message_click_rate", Full: 0.2, Weight: 1},
+			{Name: "advocacy_share", Full: 0.05, Weight: 1},
+		},
 		Targets: []Target{
 			DefaultTarget("churn", KindChurn),
 			DefaultTarget("purchase", KindPropensity),
@@ -267,6 +299,15 @@ func (s *Source) SetDefaults(i int) { *s = DefaultSource(i) }
 
 // SetDefaults is DefaultSegmentation of no name.
 func (s *Segmentation) SetDefaults(i int) { *s = DefaultSegmentation("") }
+
+// SetDefaults is a rule of which nothing is said.
+func (r *Rule) SetDefaults(int) { *r = Rule{Cells: []Cell{}} }
+
+// SetDefaults is a cell of which nothing is said.
+func (c *Cell) SetDefaults(int) { *c = Cell{When: []conditions.Text{}} }
+
+// SetDefaults is a part of which nothing is said.
+func (e *Engagement) SetDefaults(int) { *e = Engagement{Full: 1, Weight: 1} }
 
 // SetDefaults is DefaultTarget of no name.
 func (t *Target) SetDefaults(i int) { *t = DefaultTarget("", "") }

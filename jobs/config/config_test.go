@@ -23,6 +23,7 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/config/conditions"
 	"github.com/shoal-data/shoal/jobs/config/internal/describe"
 	"github.com/shoal-data/shoal/jobs/config/internal/nodes"
 	"github.com/shoal-data/shoal/jobs/config/measures"
@@ -284,6 +285,11 @@ func anyConfig(t *rapid.T) *Config {
 		s.MinShare = rapid.Float64Range(0, 0.02).Draw(t, "minshare")
 		s.Seed = rapid.Uint64().Draw(t, "seed")
 		c.Segmentations = append(c.Segmentations, s)
+	}
+	c.Rules = []Rule{}
+	for i := range rapid.IntRange(0, 2).Draw(t, "rules") {
+		c.Rules = append(c.Rules, Rule{Name: "rule_" + name(i), Otherwise: "rest", Cells: []Cell{
+			{Name: "some", When: []conditions.Text{rapid.SampledFrom([]conditions.Text{"a >= 0.5", "a in top 5%", "a is unknown"}).Draw(t, "condition")}}}})
 	}
 	c.Targets = []Target{}
 	for i := range rapid.IntRange(0, 3).Draw(t, "targets") {

@@ -136,6 +136,7 @@ func (c *Config) faults() []Fault {
 	}
 	k.unique("segmentations", len(c.Segmentations), func(i int) string { return c.Segmentations[i].Name })
 
+	c.rules(k)
 	for i := range c.Targets {
 		c.target(k, i)
 	}
@@ -504,4 +505,29 @@ func (k *checker) list(at string, names []string, what string) {
 		}
 		seen[n] = true
 	}
+}
+
+// taken are the beginnings and ends of the other columns of customer_scores.
+var taken = regexp.MustCompile(`^(customer_id|as_of|run_id|p_alive|engagement_score|(rfm|expected|segment)_.*|.*_(probability|percentile|segment_id|segment_name|segment_distance|segment_before))$`)
+
+func (c *Config) rules(k *checker) {
+	for i, r := range c.Rules {
+		at := fmt.Sprintf("rules[%d]", i)
+		k.name(at+".name", r.Name)
+		if taken.MatchString(r.Name) {
+			k.add(at+".name", r.Name, "is the name of another column of customer_scores; choose another")
+		}
+		if len(r.Cells) == 0 {
+			k.add(at+".cells", "", "missing; list at least one cell")
+		}
+		k.name(at+".otherwise", r.Otherwise)
+		for j, cell := range r.Cells {
+			k.name(fmt.Sprintf("%s.cells[%d].name", at, j), cell.Name)
+			if len(cell.When) == 0 {
+				k.add(fmt.Sprintf("%s.cells[%d].when", at, j), "", "missing; a cell without conditions would hold everybody")
+			}
+		}
+	}
+	k.unique("rules", len(c.Rules), func(i int) string { return c.Rules[i].Name })
+	k.unique("engagement", len(c.Engagement), func(i int) string { return c.Engagement[i].Name })
 }

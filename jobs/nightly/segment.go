@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/rules"
 	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/jobs/segments/roll"
 	"github.com/shoal-data/shoal/models"
@@ -19,7 +20,9 @@ type groups struct {
 	segmentations []*segments.Segmentation
 	dormant       []*segments.State // stored before, not configured tonight
 	scores        []rfm.Scores      // by customer
-	spend         []float64         // lifetime, less refunds, by customer
+	rules         []*rules.Division
+	engagement    *rules.Score
+	spend         []float64 // lifetime, less refunds, by customer
 }
 
 // segment divides the customers of the run's date by behaviour and by RFM.
@@ -56,9 +59,34 @@ func (r *run) segment(ctx context.Context, in *input, t *table) (*groups, error)
 		if past != nil {
 			g.dormant = past.Dormant(names)
 		}
+		if err := r.rules(t, g); err != nil {
+			return err
+		}
 		return r.quintiles(t, g)
 	})
 	return g, err
+}
+
+// rules divides the customers by rules that are written down.
+func (r *run) rules(t *table, g *groups) error {
+	source := func(feature string) ([]float64, bool, error) {
+		if _, err := t.score.Column(feature); err != nil {
+			return nil, false, nil
+		}
+		v, err := t.score.Values(feature)
+		return v, true, err
+	}
+	for _, rule := range rules.Set(r.Config) {
+		d, warnings, err := rules.Divide(rule, t.score.Rows(), source)
+		if err != nil {
+			return Usage(err)
+		}
+		r.warn(warnings...)
+		g.rules = append(g.rules, d)
+	}
+	var err error
+	g.engagement, err = rules.Engagement(r.Config.Engagement, t.score.Rows(), source)
+	return err
 }
 
 // past opens the run whose segments this one continues: that of the latest
@@ -173,6 +201,14 @@ func (r *run) quintiles(t *table, g *groups) error {
 	}
 	g.scores, err = m.Score(nil, recency, frequency, monetary)
 	return err
+}
+
+func (g *groups) ruleColumns() []outputs.Column {
+	columns := g.rfmColumns()
+	for _, d := range g.rules {
+		columns = append(columns, d.Column())
+	}
+	return append(columns, g.engagement.Column())
 }
 
 func (g *groups) rfmColumns() []outputs.Column {

@@ -44,7 +44,7 @@ func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *valu
 	if len(g.segmentations) == 0 {
 		columns = append(columns, segments.Unconfigured()...)
 	}
-	columns = append(columns, g.rfmColumns()...)
+	columns = append(columns, g.ruleColumns()...)
 	for _, s := range all {
 		columns = append(columns, s.Columns()...)
 	}
