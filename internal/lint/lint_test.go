@@ -116,6 +116,7 @@ var large = map[string]string{
 	"jobs/nightly":  "the run: a file a step, each short; divided, one night would have to be read in several places",
 	"datasets/scan": "one reading, from mapping to report; whatever can stand alone is a package under internal",
 	"jobs/config":   "every key once, with its meaning, bounds and checks; decoding and documents are packages under internal",
+	"jobs/segments": "a night of a segmentation: divided, recognised, described and laid out share one state; naming, kinship and the roll of customers are packages below",
 	"features":      "the catalogue: one family a file, one list; a family never knows another",
 }
 

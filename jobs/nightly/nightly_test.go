@@ -380,12 +380,18 @@ job = json.load(sys.stdin)
 faults = []
 want = {
     "customer_scores": {"customer_id": pa.int64(), "as_of": pa.timestamp("us", tz="UTC"), "run_id": pa.string(), "segment_id": pa.int32(),
-        "segment_name": pa.string(), "segment_distance": pa.float64(), "rfm_recency": pa.int32(), "rfm_frequency": pa.int32(),
+        "segment_name": pa.string(), "segment_distance": pa.float64(), "segment_before": pa.int32(), "lifecycle_stage": pa.string(), "engagement_score": pa.int32(), "rfm_recency": pa.int32(), "rfm_frequency": pa.int32(),
         "rfm_monetary": pa.int32(), "rfm_segment": pa.string(), "churn_probability": pa.float64(), "churn_percentile": pa.float64(),
         "purchase_probability": pa.float64(), "purchase_percentile": pa.float64(), "expected_purchases": pa.float64(),
         "expected_value": pa.decimal128(18, 4), "p_alive": pa.float64()},
     "features": {"customer_id": pa.int64(), "spend_lifetime": pa.float64(), "as_of": pa.timestamp("us", tz="UTC")},
     "segments": {"segment_id": pa.int32(), "revenue": pa.decimal128(18, 4), "customers": pa.int64()},
+    "segment_profiles": {"segment_id": pa.int32(), "feature": pa.string(), "median": pa.float64(), "customers": pa.int64()},
+    "segment_migrations": {"from_segment_id": pa.int32(), "to_segment_id": pa.int32(), "customers": pa.int64()},
+    "segment_history": {"segment_id": pa.int32(), "status": pa.string(), "matched_share": pa.float64()},
+    "segment_models": {"segmentation": pa.string(), "model": pa.string()},
+    "calibration": {"target": pa.string(), "rate": pa.float64(), "customers": pa.int64()},
+    "label_audit": {"target": pa.string()},
     "model_metrics": {"metric": pa.string(), "value": pa.float64(), "champion": pa.bool_()},
     "rejected_rows": {"reason": pa.string()},
 }

@@ -106,7 +106,7 @@ func (r *run) metricTable(g *groups, all []*predict.Answer, v *value.Forecast) o
 		ms = append(ms, s.Metrics...)
 	}
 	for _, s := range g.segmentations {
-		ms = append(ms, s.Metrics(r.asOf.String())...)
+		ms = append(ms, s.Metrics(r.asOf.String(), g.spend)...)
 	}
 	ms = append(ms, v.Metrics...)
 	str := func(v func(m outputs.Metric) string) func(int) (string, bool) {

@@ -62,6 +62,8 @@ func (d *division) identify() error {
 	d.assign()
 	d.measure()
 	d.baptise()
+	d.profile()
+	d.compareCentres()
 	d.record(f, o, then)
 	d.remember()
 	return nil

@@ -54,6 +54,9 @@ type Segmentation struct {
 	Refit   string // why it was fitted tonight; empty when the stored model was used
 	Drift   Drift  // against the stored model; NaN without one
 
+	Profiles []Profile
+	Likeness []Likeness // by segment
+
 	// Beside the run before; without one, History tells only of new segments.
 	History   []Episode
 	Moves     []kin.Move

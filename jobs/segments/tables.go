@@ -69,7 +69,7 @@ func Tables(all []*Segmentation, dormant []*State, stamp []outputs.Column, spend
 	if err != nil {
 		return nil, err
 	}
-	return []outputs.Table{segmentTable(all, stamp, spend), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
+	return []outputs.Table{segmentTable(all, stamp, spend), profileTable(all, stamp), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
 }
 
 // Revenue is what the customers of each segment spent, and everybody.
@@ -88,6 +88,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 	type line struct {
 		of *Segmentation
 		*Segment
+		Likeness
 		revenue, revenueShare float64
 	}
 	var l outputs.Layout[line]
@@ -98,7 +99,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 			if total > 0 {
 				share = revenue[k] / total
 			}
-			l.Rows = append(l.Rows, line{s, &s.Segments[k], revenue[k], share})
+			l.Rows = append(l.Rows, line{s, &s.Segments[k], s.Likeness[k], revenue[k], share})
 		}
 	}
 	return l.Table(SegmentsTable, l.Text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
@@ -113,6 +114,14 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 		l.Text("since", "As-of date of the first run that had the segment, YYYY-MM-DD.", func(r line) string { return r.Since }),
 		l.Text("trained", "As-of date of the run that the centres were fitted in, YYYY-MM-DD.", func(r line) string { return r.of.Trained }),
 		l.Text("name_now", "The name it would be given by this run alone: another than segment_name means that the segment has moved.", func(r line) string { return r.Now }),
+		l.Small("nearest_segment_id", "The segment whose centre is nearest.", func(r line) int {
+			if r.Nearest < 0 {
+				return 0
+			}
+			return r.of.Segments[r.Nearest].ID
+		}),
+		l.Float("nearest_distance", "sd", "Distance of the two centres.", func(r line) float64 { return r.Distance }),
+		outputs.Boolean("too_alike", "Whether it is too alike to that segment to act on differently: they differ by less than half a standard deviation in every feature.", func(i int) bool { return l.Rows[i].Alike }),
 	})
 }
 
@@ -200,7 +209,7 @@ func modelTable(all []*Segmentation, dormant []*State, stamp []outputs.Column) (
 }
 
 // Metrics are the numbers about the segmentation.
-func (s *Segmentation) Metrics(date string) []outputs.Metric {
+func (s *Segmentation) Metrics(date string, spend []float64) []outputs.Metric {
 	var ms []outputs.Metric
 	add := func(name string, v float64, rows int, chosen bool) {
 		ms = append(ms, outputs.Metric{Target: s.Name, Model: "kmeans", Split: "fit", Snapshot: date, Name: name, Value: v, Rows: rows, Positives: -1, Champion: chosen})
@@ -208,6 +217,15 @@ func (s *Segmentation) Metrics(date string) []outputs.Metric {
 	add("segments", float64(len(s.Segments)), len(s.Labels), true)
 	if s.state.model != nil {
 		add("inertia", s.Inertia, s.Active, true)
+	}
+	if len(s.Segments) > 0 {
+		sizes := make([]float64, len(s.Segments))
+		for i, g := range s.Segments {
+			sizes[i] = float64(g.Size)
+		}
+		revenue, _ := s.Revenue(spend)
+		add("segments_covering_80_percent_of_customers", float64(covering(sizes, .8)), len(s.Labels), true)
+		add("segments_covering_80_percent_of_revenue", float64(covering(revenue, .8)), len(s.Labels), true)
 	}
 	if s.Before != "" {
 		add("agreement_before", s.Agreement, s.Shared, true)
@@ -221,6 +239,10 @@ func (s *Segmentation) Metrics(date string) []outputs.Metric {
 	}
 	for _, c := range s.Curve {
 		add(fmt.Sprintf("silhouette_k%d", c.K), c.Silhouette, c.Rows, c.K == k)
+		add(fmt.Sprintf("simplified_silhouette_k%d", c.K), c.Simplified, c.Rows, c.K == k)
+		add(fmt.Sprintf("calinski_harabasz_k%d", c.K), c.Calinski, c.Rows, c.K == k)
+		add(fmt.Sprintf("davies_bouldin_k%d", c.K), c.Davies, c.Rows, c.K == k)
+		add(fmt.Sprintf("gap_k%d", c.K), c.Gap, c.Rows, c.K == k)
 		add(fmt.Sprintf("bootstrap_jaccard_k%d", c.K), c.Jaccard, c.Rows, c.K == k)
 		add(fmt.Sprintf("prediction_strength_k%d", c.K), c.Strength, c.Rows, c.K == k)
 		add(fmt.Sprintf("smallest_share_k%d", c.K), c.MinShare, c.Rows, c.K == k)
