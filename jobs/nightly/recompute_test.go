@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets/synth"
 	"github.com/shoal-data/shoal/internal/pyoracle"
+	"github.com/shoal-data/shoal/jobs/config"
 )
 
 //go:embed recompute_test.py
@@ -20,6 +21,7 @@ func TestPublishedNumbersRecomputed(t *testing.T) {
 	p := synth.DefaultParams()
 	p.Customers, p.AnonymousShare = 2500, 0
 	dir, c := generated(t, p)
+	c.Segmentations[0].K = config.AutoInt{N: 4} // so that there are some
 	s, err := night(t, c, "2025-03-31", nil)
 	if err != nil {
 		t.Fatal(err)
