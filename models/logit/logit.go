@@ -1,13 +1,14 @@
-// Package logit is binary logistic regression with an L2 penalty, fitted by
-// Newton's method (iteratively reweighted least squares; Hastie, Tibshirani &
+// Package logit is binary logistic regression with an L2 penalty or an elastic net
+// (Zou & Hastie, J. R. Statist. Soc. B 67, 2005), fitted by Newton's method (iteratively reweighted least squares; Hastie, Tibshirani &
 // Friedman, The Elements of Statistical Learning, 2nd ed., §4.4.1).
 //
 // Over rows i with weights wᵢ, labels yᵢ ∈ {0,1} and η = β₀ + Σⱼ βⱼxᵢⱼ it minimises
 //
-//	Σᵢ wᵢ [ln(1+e^ηᵢ) − yᵢηᵢ] + ½ L2 Σⱼ βⱼ².
+//	Σᵢ wᵢ [ln(1+e^ηᵢ) − yᵢηᵢ] + ½ L2 Σⱼ βⱼ² + L1 Σⱼ |βⱼ|.
 //
 // The intercept β₀ is not penalised and the loss is a sum, not a mean: L2 is
-// 1/C of liblinear and scikit-learn. The penalty acts on the columns as they
+// 1/C of liblinear and scikit-learn, whose elastic net of l1_ratio ρ is L1 = ρ/C and
+// L2 = (1−ρ)/C. With L1 many weights are exactly 0. The penalty acts on the columns as they
 // come, so give it standardised ones.
 package logit
 
@@ -33,6 +34,8 @@ type Params struct {
 	// L2 ≥ 0 is the penalty on the weights. With 0 a separable sample has no
 	// optimum; Fit then stops at large weights and warns.
 	L2 float64
+	// L1 ≥ 0 is the penalty on the weights' absolute values.
+	L1 float64
 	// MaxIter is the largest number of Newton steps, ≥ 1.
 	MaxIter int
 	// Tol ends the fit once a Newton step is predicted to lower the objective f
@@ -54,6 +57,9 @@ func (p Params) Validate() error {
 	}
 	if !(p.L2 >= 0) || math.IsInf(p.L2, 0) {
 		bad("L2", p.L2, ">= 0 and finite")
+	}
+	if !(p.L1 >= 0) || math.IsInf(p.L1, 0) {
+		bad("L1", p.L1, ">= 0 and finite")
 	}
 	if p.MaxIter < 1 {
 		bad("MaxIter", p.MaxIter, ">= 1")
@@ -131,7 +137,16 @@ func FitWeighted(ctx context.Context, p Params, x models.Matrix, y, w []float64)
 	// of the base rate: the optimum is the same and the Hessian well scaled.
 	u := make([]float64, 1+len(s.active))
 	u[0] = numeric.Logit(s.positives / s.total)
-	res, err := numeric.Newton(ctx, s.objective(ctx, p), u, numeric.NewtonParams{MaxIter: p.MaxIter, Tol: p.Tol, MaxStep: math.Inf(1)})
+	var res numeric.NewtonResult
+	if p.L1 > 0 {
+		lambda := make([]float64, len(u)) // none on the intercept
+		for k, j := range s.active {
+			lambda[k+1] = p.L1 / s.sd[j]
+		}
+		res, err = elasticNet(ctx, s.objective(ctx, p), u, lambda, p.MaxIter, p.Tol)
+	} else {
+		res, err = numeric.Newton(ctx, s.objective(ctx, p), u, numeric.NewtonParams{MaxIter: p.MaxIter, Tol: p.Tol, MaxStep: math.Inf(1)})
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("logit: fit stopped: %w", err)
 	}
@@ -147,7 +162,7 @@ func FitWeighted(ctx context.Context, p Params, x models.Matrix, y, w []float64)
 		warn("not_converged", "logistic regression stopped after %d steps, %.3g above its predicted minimum of %.6g; raise MaxIter or L2", res.Iterations, res.Decrement, res.Value)
 	}
 	// Only a penalty keeps the loss of a separable sample away from 0.
-	if p.L2 == 0 && res.Value < 1e-6*s.total {
+	if p.L2 == 0 && p.L1 == 0 && res.Value < 1e-6*s.total {
 		warn("separated", "the columns separate the labels of all %v rows, so the weights have no optimum and the probabilities are 0 or 1; set L2 above 0 and look for a leak", s.total)
 	}
 	return m, warnings, nil
