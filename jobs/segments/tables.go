@@ -105,7 +105,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 	return l.Table(SegmentsTable, l.Text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
 		l.Small("segment_id", "An id means the same segment in every run, and is never given again.", func(r line) int { return r.ID }),
 		l.Text("segment_name", "What set the segment apart when it was first found, in words; it stays with the id.", func(r line) string { return r.Name }),
-		l.Text("description", "The strongest differences from the average customer then, in original units.", func(r line) string { return r.Description }),
+		l.Text("description", "What a typical customer of it did then, in original units: what differs most from the average customer first.", func(r line) string { return r.Description }),
 		l.Count("customers", "Customers in the segment.", func(r line) int { return r.Size }),
 		l.Float("customer_share", "share", "Share of all customers.", func(r line) float64 { return r.Share }),
 		l.Money("revenue", "Lifetime spend of its customers, less refunds.", func(r line) float64 { return r.revenue }),

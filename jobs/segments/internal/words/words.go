@@ -17,7 +17,7 @@ var words = []struct {
 	stem, topic, high, low string
 }{
 	{"days_since_last_purchase", "recency", "lapsed buyers", "recent buyers"},
-	{"days_since_last_event", "activity", "inactive", "active now"},
+	{"days_since_last_event", "activity", "not seen lately", "active now"},
 	{"purchase_days", "frequency", "buy often", "buy rarely"},
 	{"spend", "spend", "high spend", "low spend"},
 	{"items_per_order", "items", "many items an order", "few items an order"},
@@ -141,10 +141,12 @@ func Name(segments []Subject, features []string, taken map[string]bool) []Naming
 		}
 		used[g.Name] = true
 		var parts []string
-		for _, t := range all[:min(4, len(all))] {
-			parts = append(parts, fmt.Sprintf("%s (%s %s on average, %+.1f sd)", t.phrase, features[t.feature], amount(s.Mean[t.feature]), t.z))
+		for _, t := range all {
+			if len(parts) < 5 && (math.Abs(t.z) >= notable || len(parts) < 2) {
+				parts = append(parts, say(features[t.feature], s.Mean[t.feature]))
+			}
 		}
-		g.Description = strings.Join(parts, "; ")
+		g.Description = strings.Join(parts, ", ")
 	}
 	return out
 }
@@ -161,6 +163,65 @@ func label(ts []trait, n int) string {
 		return "average customers"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// sayings put a mean into a sentence about a typical customer of the segment.
+var sayings = map[string]func(v float64) string{
+	"days_since_last_event":    func(v float64) string { return "last seen " + count(v, "day") + " ago" },
+	"days_since_last_purchase": func(v float64) string { return "last bought " + count(v, "day") + " ago" },
+	"purchase_days_per_30d":    func(v float64) string { return every("buys", v) },
+	"sessions_per_30d":         func(v float64) string { return every("visits", v) },
+	"average_order_value":      func(v float64) string { return "orders of " + amount(v) },
+	"items_per_order":          func(v float64) string { return amount(v) + " items an order" },
+	"favourite_category_share": func(v float64) string { return percent(v) + " of purchases in one category" },
+	"return_share":             func(v float64) string { return "returns " + percent(v) + " of spend" },
+	"coupons_per_order":        func(v float64) string { return amount(v) + " coupons an order" },
+	"session_events_mean":      func(v float64) string { return amount(v) + " events a visit" },
+	"session_conversion_share": func(v float64) string { return percent(v) + " of visits end in an order" },
+	"message_open_rate":        func(v float64) string { return "opens " + percent(v) + " of messages" },
+	"message_click_rate":       func(v float64) string { return "clicks " + percent(v) + " of messages" },
+	"activity_evening_share":   func(v float64) string { return percent(v) + " of activity in the evening" },
+	"activity_weekend_share":   func(v float64) string { return percent(v) + " of activity at weekends" },
+}
+
+// say states a segment's mean of a feature in plain words and its own unit.
+func say(feature string, mean float64) string {
+	plain := strings.ReplaceAll(feature, "_", " ")
+	if math.IsNaN(mean) {
+		return plain + " unknown"
+	}
+	if f, ok := sayings[feature]; ok {
+		return f(mean)
+	}
+	return plain + " " + amount(mean)
+}
+
+// every says how often something happens that does so a month.
+func every(verb string, a30d float64) string {
+	switch {
+	case a30d <= 0:
+		return verb + " never"
+	case a30d < 30./730:
+		return verb + " less than every second year"
+	case a30d >= 20:
+		return verb + " almost daily"
+	}
+	return verb + " every " + count(30/a30d, "day")
+}
+
+func count(v float64, unit string) string {
+	n := math.Round(v)
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%.0f %ss", n, unit)
+}
+
+func percent(v float64) string {
+	if v > 0 && v < 0.01 {
+		return "less than 1%"
+	}
+	return fmt.Sprintf("%.0f%%", 100*v)
 }
 
 func amount(v float64) string {
