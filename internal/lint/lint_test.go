@@ -117,6 +117,7 @@ var large = map[string]string{
 	"datasets/scan": "one reading, from mapping to report; whatever can stand alone is a package under internal",
 	"jobs/config":   "every key once, with its meaning, bounds and checks; decoding and documents are packages under internal",
 	"jobs/segments": "a night of a segmentation: divided, recognised, described and laid out share one state; naming, kinship and the roll of customers are packages below",
+	"jobs/publish":  "one protocol: staging, lease, placing, pointer and manifest hold only together",
 	"features":      "the catalogue: one family a file, one list; a family never knows another",
 }
 

@@ -25,15 +25,6 @@ func one(x, tx, t float64) repeat.Histories {
 	return repeat.Histories{X: []float64{x}, TX: []float64{tx}, T: []float64{t}}
 }
 
-func logLikelihood(t testing.TB, m Model, h repeat.Histories) float64 {
-	t.Helper()
-	s, err := sum(context.Background(), 1, repeat.Group(h), m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.value
-}
-
 func suite(m Model) modeltest.Repeat {
 	return modeltest.Repeat{
 		Package: "paretonbd", Truth: &m, PerPurchase: 1,
