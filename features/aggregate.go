@@ -173,6 +173,30 @@ func newMatcher(f Filter, values Values) matcher {
 	return m
 }
 
+// A Matcher picks the events of a Filter. It is read-only.
+type Matcher struct{ of matcher }
+
+// NewMatcher looks the filter's values up among those of a history.
+func NewMatcher(f Filter, values Values) *Matcher { return &Matcher{newMatcher(f, values)} }
+
+// Picks says whether the i-th event meets the filter's conditions.
+func (m *Matcher) Picks(e *timeline.Events, i int) bool { return m.of.picks(e, int32(i)) }
+
+// Words says what the filter picks, such as "events of role purchase in the category shoes".
+func (f Filter) Words() string { return f.words() }
+
+// UnseenBy lists the values that a filter asks for and no event has.
+func (f Filter) UnseenBy(values Values) (unseen []string) {
+	for _, field := range FilterFields() {
+		for _, v := range f.Values[field] {
+			if _, ok := rankOf(values(field), v); !ok {
+				unseen = append(unseen, fmt.Sprintf("the %s %q", field, v))
+			}
+		}
+	}
+	return unseen
+}
+
 // rankOf finds a value among a column's values by rank: from rank 1 on they are
 // sorted.
 func rankOf(values []string, v string) (uint32, bool) {
@@ -180,32 +204,34 @@ func rankOf(values []string, v string) (uint32, bool) {
 	return uint32(i) + 1, ok
 }
 
-func (m *matcher) match(h *timeline.History, i int32) bool {
-	if !m.any && !m.roles[h.Role[i]] {
+func (m *matcher) match(h *timeline.History, i int32) bool { return m.picks(&h.Events, i) }
+
+func (m *matcher) picks(e *timeline.Events, i int32) bool {
+	if !m.any && !m.roles[e.Role[i]] {
 		return false
 	}
 	for k := range m.fields {
-		if _, ok := slices.BinarySearch(m.fields[k].ranks, code(codesOf(h, m.fields[k].field), i)); !ok {
+		if _, ok := slices.BinarySearch(m.fields[k].ranks, code(codesOf(e, m.fields[k].field), i)); !ok {
 			return false
 		}
 	}
 	return true
 }
 
-func codesOf(h *timeline.History, f datasets.Field) []uint32 {
+func codesOf(e *timeline.Events, f datasets.Field) []uint32 {
 	switch f {
 	case datasets.EventType:
-		return h.Type
+		return e.Type
 	case datasets.ProductID:
-		return h.Product
+		return e.Product
 	case datasets.Category:
-		return h.Category
+		return e.Category
 	case datasets.Channel:
-		return h.Channel
+		return e.Channel
 	case datasets.CampaignID:
-		return h.Campaign
+		return e.Campaign
 	case datasets.SessionID:
-		return h.Session
+		return e.Session
 	}
 	return nil
 }
@@ -375,7 +401,7 @@ func (g *gatherer) add(h *timeline.History, i int32) {
 		s.sum += value
 		s.least, s.greatest = min(s.least, value), max(s.greatest, value)
 	case ofCodes:
-		if c := code(codesOf(h, g.field), i); c != 0 {
+		if c := code(codesOf(&h.Events, g.field), i); c != 0 {
 			g.codes.add(c)
 		}
 	case ofSessions:

@@ -121,11 +121,12 @@ func (b *builder) visit(bucket int, t *timeline.Timeline) error {
 			return err
 		}
 		row := p.row(b.schemas[i].NumFields() - 1)
-		for j, fill := range b.fills {
-			n := len(b.families[j].Columns)
-			fill(&h, row[:n:n])
-			row = row[n:]
+		computed := row[:len(row)-len(s.Labels)]
+		b.fill(&h, computed)
+		if s.Future != nil && t.Hash%futureOneIn == 0 {
+			b.tryFuture(s, t, computed)
 		}
+		row = row[len(computed):]
 		for j, l := range s.Labels {
 			row[j] = l.Value(t, &h)
 		}
@@ -136,6 +137,34 @@ func (b *builder) visit(bucket int, t *timeline.Timeline) error {
 		}
 	}
 	return nil
+}
+
+// fill computes every family's columns.
+func (b *builder) fill(h *timeline.History, row []float64) {
+	for j, fill := range b.fills {
+		n := len(b.families[j].Columns)
+		fill(h, row[:n:n])
+		row = row[n:]
+	}
+}
+
+// tryFuture computes the customer again with another future.
+func (b *builder) tryFuture(s Snapshot, t *timeline.Timeline, computed []float64) {
+	h, ok := t.WithFuture(s.AsOf).Before(s.AsOf)
+	if !ok {
+		return
+	}
+	again := make([]float64, len(computed))
+	nulls(again)
+	b.fill(&h, again)
+	for _, f := range b.families {
+		for _, c := range f.Columns {
+			if math.Float64bits(again[0]) != math.Float64bits(computed[0]) && !(math.IsNaN(again[0]) && math.IsNaN(computed[0])) {
+				s.Future(c.Name)
+			}
+			again, computed = again[1:], computed[1:]
+		}
+	}
 }
 
 // row makes room for one more row of NaN.

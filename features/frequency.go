@@ -34,7 +34,7 @@ func frequency(p Params) Family {
 	}
 	f.Words = map[string]string{}
 	for _, w := range ws {
-		f.Words["event_count_"+w.suffix] = "{} events " + w.words
+		f.Words["event_count_"+w.suffix] = "events " + w.words + ": {}"
 		f.Words["active_days_"+w.suffix] = "active on {} " + w.words
 		for r := range datasets.NumRoles {
 			role := datasets.Role(r).String()

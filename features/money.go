@@ -59,9 +59,9 @@ func money(p Params) Family {
 		f.Words["spend_"+w.suffix] = "spent {} " + w.words
 		f.Words["net_spend_"+w.suffix] = "spent {} " + w.words + ", returns taken off"
 		f.Words["refund_"+w.suffix] = "returned {} " + w.words
-		f.Words["orders_"+w.suffix] = "{} orders " + w.words
+		f.Words["orders_"+w.suffix] = "orders " + w.words + ": {}"
 		f.Words["purchase_days_"+w.suffix] = "bought on {} " + w.words
-		f.Words["items_"+w.suffix] = "{} items " + w.words
+		f.Words["items_"+w.suffix] = "items bought " + w.words + ": {}"
 	}
 	f.New = func(Values) Fill {
 		spend, refund, items := make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws)), make([]datasets.Money, len(ws))

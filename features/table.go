@@ -32,7 +32,14 @@ type Snapshot struct {
 	// Keep selects customers by the hash of their id; nil keeps all.
 	Keep   func(hash uint64) bool
 	Labels []Label
+	// Future, unless nil, hears of every column that comes out otherwise when a
+	// customer has another future, which no feature can know; it is tried on one
+	// customer in futureOneIn. It may be called from several goroutines at once.
+	Future func(column string)
 }
+
+// futureOneIn is how many customers there are to each one who is given another future.
+const futureOneIn = 256
 
 // A Batch is at most batchRows of one bucket's customers at one snapshot: the
 // customer id, then the features, then the labels, as Schema declares them;

@@ -132,3 +132,26 @@ func (o *Outcome) DaysWith(r datasets.Role) int {
 	}
 	return n
 }
+
+// WithFuture is the customer with another future: one purchase, a day later, that
+// nobody made. What is computed of the history as of a must not change.
+func (t *Timeline) WithFuture(a AsOf) *Timeline {
+	n, _ := slices.BinarySearch(t.events.Time, a.Instant)
+	e, amount := t.events.slice(0, n), datasets.Money(1_234_567_0000)
+	e.Time, e.Day = append(e.Time, a.Instant+86_400_000_000), append(e.Day, a.Today+1)
+	e.Clock, e.Role = append(e.Clock, 43_200), append(e.Role, datasets.Purchase)
+	e.Amount, e.Quantity, e.Rating = more(e.Amount, amount), more(e.Quantity, amount), more(e.Rating, amount)
+	e.Type, e.Product, e.Category = more(e.Type, 1), more(e.Product, 1), more(e.Category, 1)
+	e.Channel, e.Campaign, e.Session = more(e.Channel, 1), more(e.Campaign, 1), more(e.Session, 1)
+	made := &Timeline{ID: t.ID, Hash: t.Hash, events: e, roles: &roleIndex{}}
+	made.roles.build(e.Role)
+	return made
+}
+
+// more is the column and v, in memory of its own; nil for one that is not mapped.
+func more[T any](column []T, v T) []T {
+	if column == nil {
+		return nil
+	}
+	return append(column, v)
+}

@@ -155,12 +155,14 @@ type Engagement struct {
 
 // Target is one thing predicted about each customer.
 type Target struct {
-	Name         string   `yaml:"name" required:"true" doc:"Name of the target in columns and tables: a lower-case letter, then letters, digits and underscores, at most 40."`
-	Kind         string   `yaml:"kind" required:"true" enum:"churn|propensity" doc:"churn: no event of the role in the outcome window; propensity: at least one."`
-	Role         string   `yaml:"role" doc:"Role whose events decide the outcome: a role, any (every event, whatever its role) or auto (purchase, or any when the data have no purchases)."`
-	Horizon      AutoDays `yaml:"horizon" min:"1" max:"3650" doc:"Length of the outcome window in days; auto derives it from the gaps between a customer's active days."`
-	Gap          Days     `yaml:"gap" min:"0" max:"365" doc:"Days between the as-of date and the outcome window, the lead time to act."`
-	ActiveWithin Within   `yaml:"active_within" min:"1" max:"3650" doc:"Which customers are eligible: for churn those with an event of the role, for propensity those with any event, within so many days before the as-of date; ever asks for one at any time before; auto is the horizon for churn and ever for propensity."`
+	Name         string          `yaml:"name" required:"true" doc:"Name of the target in columns and tables: a lower-case letter, then letters, digits and underscores, at most 40."`
+	Kind         string          `yaml:"kind" required:"true" enum:"churn|propensity" doc:"churn: no event of the role in the outcome window; propensity: at least one."`
+	Role         string          `yaml:"role" doc:"Role whose events decide the outcome: a role, any (every event, whatever its role) or auto (purchase, or any when the data have no purchases)."`
+	Horizon      AutoDays        `yaml:"horizon" min:"1" max:"3650" doc:"Length of the outcome window in days; auto derives it from the gaps between a customer's active days."`
+	Gap          Days            `yaml:"gap" min:"0" max:"365" doc:"Days between the as-of date and the outcome window, the lead time to act."`
+	Where        measures.Filter `yaml:"where" doc:"Further conditions on the events of the role that decide the outcome and, for churn, who is eligible: a product, a category, a channel, a campaign, an event type. Without one, all events of the role do. Its role is left out: it stands in role."`
+	Ends         string          `yaml:"ends" enum:"silence|cancel|either" doc:"What ends a customer, for churn. silence: no event of the role in the outcome window. cancel: a cancel event in it; eligible are those whose last word was subscribe or renew. either: whichever of the two, among customers who are eligible for silence and whose last word was not cancel."`
+	ActiveWithin Within          `yaml:"active_within" min:"1" max:"3650" doc:"Which customers are eligible: for churn those with an event of the role, for propensity those with any event, within so many days before the as-of date; ever asks for one at any time before; auto is the horizon for churn and ever for propensity."`
 }
 
 // Models says how models are trained.
@@ -168,6 +170,7 @@ type Models struct {
 	Snapshots    int     `yaml:"snapshots" min:"1" max:"52" doc:"Past as-of dates to train on, besides the last complete one, which tests out of time."`
 	Seed         uint64  `yaml:"seed" doc:"Seed of training samples and bootstrap intervals."`
 	L2           float64 `yaml:"l2" min:"0" max:"1000000" doc:"L2 penalty on the standardised weights of the logistic models."`
+	Baselines    bool    `yaml:"baselines" doc:"Whether naive Bayes, nearest neighbours and a random forest are measured, too, for model_metrics; scores never come from them. They learn from 8,000 rows at most."`
 	MinPositives int     `yaml:"min_positives" min:"10" max:"1000000" doc:"Training customers of each outcome below which a target is not modelled and the report says why."`
 	ValueHorizon Days    `yaml:"value_horizon" min:"1" max:"3650" doc:"Days ahead that expected purchases and value are stated for."`
 }
@@ -244,6 +247,7 @@ func Default() *Config {
 			Snapshots:    3,
 			Seed:         1,
 			L2:           1,
+			Baselines:    true,
 			MinPositives: 30,
 			ValueHorizon: 365,
 		},
@@ -282,9 +286,20 @@ func DefaultSegmentation(name string) Segmentation {
 func DefaultTarget(name, kind string) Target {
 	return Target{
 		Name: name, Kind: kind, Role: RoleAuto,
+		Where: measures.NoFilter(), Ends: EndsSilence,
 		Horizon: AutoDays{Auto: true}, Gap: 0, ActiveWithin: Within{Mode: WithinAuto},
 	}
 }
+
+// What ends a customer, for churn.
+const (
+	EndsSilence = "silence"
+	EndsCancel  = "cancel"
+	EndsEither  = "either"
+)
+
+// Reads says whether the outcome of a target depends on a field of events.
+func (t *Target) Reads(f datasets.Field) bool { return len(t.Where.Features().Values[f]) > 0 }
 
 // SetDefaults is a table of the usual columns.
 func (t *IdentityTable) SetDefaults(int) {

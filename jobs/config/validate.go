@@ -358,6 +358,23 @@ func (c *Config) target(k *checker, i int) {
 			k.add(at+".role", t.Role, "is played by no event type of any source; map one under sources[].roles")
 		}
 	}
+	if len(t.Where.Role) > 0 {
+		k.add(at+".where.role", "", "is given by targets[%d].role; move it there", i)
+	}
+	sources := measures.Sources{Known: len(c.Sources) > 0, Maps: c.Maps, Plays: c.MapsRole}
+	for _, f := range t.Where.Faults(at+".where", sources) {
+		if !strings.HasPrefix(f.Path, at+".where.role") {
+			k.add(f.Path, f.Value, "%s", f.Message)
+		}
+	}
+	if t.Ends != EndsSilence {
+		switch {
+		case t.Kind == KindPropensity:
+			k.add(at+".ends", t.Ends, "is for churn; a propensity to cancel is kind: propensity, role: cancel")
+		case len(c.Sources) > 0 && !c.MapsRole(datasets.Cancel):
+			k.add(at+".ends", t.Ends, "needs cancel events, which no event type of any source plays; map one under sources[].roles")
+		}
+	}
 }
 
 // tags checks min, max, enum and required wherever the struct declares them, and

@@ -83,7 +83,7 @@ func Grade(ctx context.Context, o Options) (*Report, error) {
 	r := &Report{Date: o.Date, RunID: summary.RunID}
 	var target *predict.Summary
 	for i := range summary.Targets {
-		if t := &summary.Targets[i]; t.Kind == targets.Churn.String() && t.Skipped == "" && target == nil {
+		if t := &summary.Targets[i]; t.Kind == targets.Churn.String() && t.Skipped == "" && t.Where == "" && t.Ends == "" && target == nil {
 			target = t
 		}
 	}

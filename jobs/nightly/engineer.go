@@ -3,8 +3,11 @@ package nightly
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
@@ -39,7 +42,12 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 			r.warn(warning("target.horizon_auto", fmt.Sprintf(
 				"horizon of %d days chosen for events of role %s: %s; write it into targets to keep it the same every night", t.Horizon, t.RoleName(), evidence.Reason())))
 		}
-		if !t.Any && h.census.Roles[t.Role] == 0 {
+		for _, unseen := range c.Where.Features().UnseenBy(h.store.Values) {
+			r.warn(warning("target.value_unseen", fmt.Sprintf("target %s asks for %s, which no event has; write it as the data spell it", c.Name, unseen)))
+		}
+		if t.Ends != targets.Silence && h.census.Roles[datasets.Cancel] == 0 {
+			t.Skip = "the history has no event of role cancel"
+		} else if !t.Any && t.Ends != targets.Cancel && h.census.Roles[t.Role] == 0 {
 			t.Skip = fmt.Sprintf("the history has no event of role %s", t.Role)
 		} else if s, err := t.Target.Schedule(r.asOf, first, r.Config.Models.Snapshots, r.zone); err != nil {
 			t.Skip = err.Error()
@@ -78,10 +86,17 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	keep := sampler(r.Config.Models.Seed, r.Config.Limits.SampleRows, h.census.Customers)
 	score := features.Snapshot{AsOf: r.asOf}
 	byDay := map[int32]*features.Snapshot{}
+	var mu sync.Mutex
+	knowing := map[string]bool{} // columns that know the future
+	future := func(column string) {
+		mu.Lock()
+		defer mu.Unlock()
+		knowing[column] = true
+	}
 	past := func(a timeline.AsOf) *features.Snapshot {
 		s, ok := byDay[a.Today]
 		if !ok {
-			s = &features.Snapshot{AsOf: a, Keep: keep}
+			s = &features.Snapshot{AsOf: a, Keep: keep, Future: future}
 			byDay[a.Today] = s
 		}
 		return s
@@ -117,6 +132,9 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	tables, err := r.build(ctx, h, families, snapshots)
 	if err != nil {
 		return nil, err
+	}
+	if len(knowing) > 0 {
+		r.warn(warning("leak.future", fmt.Sprintf("columns that change when a purchase is planted behind the as-of date, so that they know what they are to predict: %s; this is a fault of the program", strings.Join(slices.Sorted(maps.Keys(knowing)), ", "))))
 	}
 	t := &table{score: tables[0], past: map[int32]*features.Table{}, asOf: map[int32]timeline.AsOf{}, families: families}
 	for i, d := range days {

@@ -12,7 +12,7 @@ import (
 // predict answers every target.
 func (r *run) predict(ctx context.Context, t *table, q *questions) ([]*predict.Answer, error) {
 	m := r.Config.Models
-	params := predict.Params{L2: m.L2, MinPositives: m.MinPositives, Seed: m.Seed, Workers: r.workers}
+	params := predict.Params{L2: m.L2, MinPositives: m.MinPositives, Seed: m.Seed, Baselines: m.Baselines, Workers: r.workers}
 	in := predict.Input{
 		Features: t.features, Linear: t.linear, Score: t.score, Sayings: features.Sayings(t.families),
 		Past: func(a timeline.AsOf) *features.Table { return t.past[a.Today] },

@@ -132,6 +132,9 @@ func (r *run) plan(ctx context.Context, in *input, families []features.Family) e
 // prune drops the columns that nothing asks for: they are not read.
 func (r *run) prune(columns map[datasets.Field]string, families []features.Family) {
 	for f := range columns {
+		if slices.ContainsFunc(r.Config.Targets, func(t config.Target) bool { return t.Reads(f) }) {
+			continue
+		}
 		switch f {
 		case datasets.CustomerID, datasets.EventTime, datasets.EventType, datasets.Consent:
 			continue

@@ -8,6 +8,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/synth"
 	"github.com/shoal-data/shoal/internal/pyoracle"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/config/units"
 )
 
 //go:embed recompute_test.py
@@ -22,6 +23,12 @@ func TestPublishedNumbersRecomputed(t *testing.T) {
 	p.Customers, p.AnonymousShare = 2500, 0
 	dir, c := generated(t, p)
 	c.Segmentations[0].K = config.AutoInt{N: 4} // so that there are some
+	shoes, leavers := config.DefaultTarget("fashion", config.KindPropensity), config.DefaultTarget("leavers", config.KindChurn)
+	shoes.Where.Category = units.OneOrMany{"fashion"}
+	shoes.Horizon = config.AutoDays{Days: 45}
+	leavers.Ends, leavers.Horizon = config.EndsCancel, config.AutoDays{Days: 60}
+	leavers.ActiveWithin = config.Within{Mode: config.WithinEver}
+	c.Targets, c.Models.MinPositives = append(c.Targets, shoes, leavers), 10
 	s, err := night(t, c, "2025-03-31", nil)
 	if err != nil {
 		t.Fatal(err)

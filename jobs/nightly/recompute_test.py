@@ -32,6 +32,12 @@ for table in ["customer_scores", "features", "segments", "model_metrics", "calib
 con.execute(f"""CREATE TABLE purchases AS
     SELECT DISTINCT customer_id, CAST(event_time AS DATE) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
     WHERE event_type = 'order_completed' AND customer_id IS NOT NULL""")
+con.execute(f"""CREATE TABLE fashion AS
+    SELECT DISTINCT customer_id, CAST(event_time AS DATE) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
+    WHERE event_type = 'order_completed' AND category = 'fashion' AND customer_id IS NOT NULL""")
+con.execute(f"""CREATE TABLE words AS
+    SELECT customer_id, event_time, event_type <> 'subscription_cancelled' AS begins FROM read_parquet('{job['events']}', hive_partitioning = false)
+    WHERE event_type IN ('subscription_started', 'subscription_renewed', 'subscription_cancelled') AND customer_id IS NOT NULL""")
 con.execute(f"""CREATE TABLE seen AS
     SELECT customer_id, min(CAST(event_time AS DATE)) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
     WHERE customer_id IS NOT NULL GROUP BY 1""")
@@ -47,6 +53,11 @@ for target in job["targets"]:
     scored = ~np.isnan(p)
     recency = df["days_since_last_purchase"].to_numpy(float)
     eligible = recency < within if target["kind"] == "churn" else np.ones(len(df), bool)
+    if target.get("ends") == "cancel":
+        eligible = df["subscribed"].to_numpy(float) == 1
+    if target.get("skipped"):
+        check(np.isnan(p).all(), f"{name}: scored without a model")
+        continue
     check((scored == eligible).all(), f"{name}: {(scored != eligible).sum()} customers are scored against eligibility")
     q = p[scored]
     # The percentile is of the score, which rises with the probability and may tell equal ones apart.
@@ -84,6 +95,14 @@ for target in job["targets"]:
         outcome = "b.customer_id IS NULL"
     else:
         base = f"SELECT customer_id FROM seen WHERE day <= DATE '{snapshot}'"
+        outcome = "b.customer_id IS NOT NULL"
+    if "where" in target:
+        check(target["where"] == "purchase event with category fashion", f"{name}: where {target['where']}")
+        bought = f"SELECT DISTINCT customer_id FROM fashion WHERE day > DATE '{snapshot}' AND day <= DATE '{snapshot}' + {horizon}"
+    if target.get("ends") == "cancel":
+        base = f"""SELECT customer_id FROM words WHERE CAST(event_time AS DATE) <= DATE '{snapshot}' GROUP BY 1
+            HAVING max(event_time) FILTER (WHERE begins) > coalesce(max(event_time) FILTER (WHERE NOT begins), TIMESTAMP '1900-01-01')"""
+        bought = f"SELECT DISTINCT customer_id FROM words WHERE NOT begins AND CAST(event_time AS DATE) > DATE '{snapshot}' AND CAST(event_time AS DATE) <= DATE '{snapshot}' + {horizon}"
         outcome = "b.customer_id IS NOT NULL"
     n, pos = con.execute(f"SELECT count(*), count(*) FILTER (WHERE {outcome}) FROM ({base}) a LEFT JOIN ({bought}) b USING (customer_id)").fetchone()
     check((rows, positives) == (n, pos), f"{name}: {rows} tested with {positives} positives, the events say {n} with {pos}")

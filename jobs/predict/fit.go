@@ -1,6 +1,7 @@
 package predict
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/baseline"
 	"github.com/shoal-data/shoal/models/calibrate"
@@ -19,15 +21,55 @@ import (
 
 // logisticRows is how many rows the logistic model learns from at most: its few
 // hundred weights gain nothing from more, and each pass costs their square.
-const logisticRows = 30_000
+const logisticRows = 20_000
 
 // treeParams are small trees, each on some of the columns: hundreds of columns say
 // much the same of a customer.
 func treeParams(p Params) gbdt.Params {
 	g := gbdt.DefaultParams()
 	g.Trees, g.Leaves, g.LearningRate, g.Patience, g.MinLeafRows = 400, 8, .1, 20, 40
-	g.ColumnFraction, g.L2, g.Seed, g.Workers = .3, 10, p.Seed, p.Workers
+	g.ColumnFraction, g.L2, g.Seed, g.Workers = .5, 10, p.Seed, p.Workers
 	return g
+}
+
+// Trees learn from the columns that a first look found useful: of several hundred,
+// most say nothing of a target or repeat others, and take as long as the best.
+const (
+	usefulColumns = 96
+	pilotRows     = 12_000
+	pilotTrees    = 40
+)
+
+// useful is the sample's dataset of the columns by which pilot trees gain most.
+// They see none of the rows that are held out.
+func (s *sample) useful(ctx context.Context, p Params, y []float64, sp split) (*gbdt.Dataset, error) {
+	tp := treeParams(p)
+	tp.Trees, tp.ColumnFraction, tp.LearningRate = pilotTrees, .3, .2
+	rows := thin(sp.fit, pilotRows)
+	if n := positivesOf(y, rows); n == 0 || n == len(rows) {
+		return s.data, nil
+	}
+	pilot, _, err := gbdt.FitRows(ctx, tp, s.data, y, rows, nil)
+	if err != nil {
+		return nil, err
+	}
+	gain := pilot.Importance()
+	order := make([]int, len(gain))
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(gain[b], gain[a]) })
+	order = order[:min(usefulColumns, len(order))]
+	order = slices.DeleteFunc(order, func(j int) bool { return gain[j] == 0 })
+	if len(order) == 0 {
+		return s.data, nil
+	}
+	slices.Sort(order)
+	names := make([]string, len(order))
+	for k, j := range order {
+		names[k] = pilot.Names[j]
+	}
+	return s.data.Select(ctx, tp, names)
 }
 
 // A Fitted is one model of a target, from raw features to a calibrated probability.
@@ -36,11 +78,15 @@ type Fitted struct {
 	Name    string   `json:"model"`
 	Columns []string `json:"columns"` // that it reads, in order
 
-	// One of these; a logistic model has its preparation.
+	// One of these; a logistic model and neighbours have their preparation.
 	Recency  *baseline.Model  `json:"recency,omitempty"`
 	Logistic *logit.Model     `json:"logistic,omitempty"`
 	Prepared *transform.Model `json:"prepared,omitempty"`
 	Trees    *gbdt.Model      `json:"trees,omitempty"`
+
+	Bayes      *baseline.Bayes      `json:"naive_bayes,omitempty"`
+	Neighbours *baseline.Neighbours `json:"nearest_neighbours,omitempty"`
+	Forest     *baseline.Forest     `json:"random_forest,omitempty"`
 
 	// Calibration turns the model's log-odds into the probability; nil leaves them.
 	Calibration *calibrate.Model `json:"calibration,omitempty"`
@@ -54,13 +100,13 @@ func (f *Fitted) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("predict: %w", err)
 	}
 	parts := 0
-	for _, there := range []bool{p.Recency != nil, p.Logistic != nil, p.Trees != nil} {
+	for _, there := range []bool{p.Recency != nil, p.Logistic != nil, p.Trees != nil, p.Bayes != nil, p.Neighbours != nil, p.Forest != nil} {
 		if there {
 			parts++
 		}
 	}
 	switch {
-	case parts != 1 || (p.Logistic != nil) != (p.Prepared != nil) || len(p.Columns) == 0:
+	case parts != 1 || (p.Logistic != nil || p.Neighbours != nil) != (p.Prepared != nil) || len(p.Columns) == 0:
 		return fmt.Errorf("predict: %d models and %d columns: not a saved model", parts, len(p.Columns))
 	case p.Trees != nil && !slices.Equal(p.Trees.Names, p.Columns):
 		return errors.New("predict: the trees' columns are not the model's: not a saved model")
@@ -69,25 +115,41 @@ func (f *Fitted) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// leastProbability keeps the log-odds of a model that is certain finite.
+const leastProbability = 1e-12
+
 // Scores are the log-odds before calibration, for rows of Columns.
 func (f *Fitted) Scores(dst []float64, x models.Matrix) ([]float64, error) {
-	switch {
-	case f.Trees != nil:
+	if f.Trees != nil {
 		return f.Trees.Scores(dst, x)
-	case f.Logistic != nil:
-		z, err := f.Prepared.Apply(models.Matrix{}, x)
-		if err != nil {
-			return nil, err
-		}
-		return f.Logistic.Scores(dst, z)
-	default:
+	}
+	if f.Prepared != nil {
 		var err error
-		if dst, err = f.Recency.Predict(dst, x); err != nil {
+		if x, err = f.Prepared.Apply(models.Matrix{}, x); err != nil {
 			return nil, err
 		}
 	}
+	var m interface {
+		Predict(dst []float64, x models.Matrix) ([]float64, error)
+	}
+	switch {
+	case f.Logistic != nil:
+		return f.Logistic.Scores(dst, x)
+	case f.Bayes != nil:
+		m = f.Bayes
+	case f.Neighbours != nil:
+		m = f.Neighbours
+	case f.Forest != nil:
+		m = f.Forest
+	default:
+		m = f.Recency
+	}
+	dst, err := m.Predict(dst, x)
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range dst {
-		dst[i] = math.Log(max(p, 1e-300)) - math.Log1p(-min(p, 1-0x1p-53))
+		dst[i] = math.Log(max(p, leastProbability)) - math.Log1p(-min(p, 1-leastProbability))
 	}
 	return dst, nil
 }
@@ -109,13 +171,14 @@ func (f *Fitted) Calibrated(dst, scores []float64) ([]float64, error) {
 // A candidate is a way to learn a target.
 type candidate struct {
 	name string
+	hold int // rows that it is calibrated on at most; 0 is all
 	// fit learns from some rows of the sample; hold, nil on the final fit, says when
 	// to stop. It also returns the log-odds of the rows of hold.
 	fit func(ctx context.Context, rows, hold []uint32) (*Fitted, []float64, error)
 }
 
 // candidates are the ways in rising order of what they can express.
-func (a *Answer) candidates(p Params, q Question, in Input, s *sample, y []float64) []candidate {
+func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *gbdt.Dataset, y []float64) []candidate {
 	labels := func(rows []uint32) []float64 {
 		v := make([]float64, len(rows))
 		for k, i := range rows {
@@ -140,7 +203,14 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, y []float
 		if err != nil {
 			return nil, nil, err
 		}
-		if f.Recency, _, err = baseline.Fit(ctx, baseline.DefaultParams(q.Recency()), x, labels(rows)); err != nil {
+		if !slices.ContainsFunc(x.Data, func(v float64) bool { return !math.IsNaN(v) }) {
+			// Nobody had such an event yet: what is left is when they were last seen.
+			f.Columns = []string{features.DaysSinceLastEvent}
+			if x, err = s.matrix(f.Columns, rows); err != nil {
+				return nil, nil, err
+			}
+		}
+		if f.Recency, _, err = baseline.Fit(ctx, baseline.DefaultParams(f.Columns[0]), x, labels(rows)); err != nil {
 			return nil, nil, err
 		}
 		scores, err := held(f, hold)
@@ -171,7 +241,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, y []float
 		if hold == nil {
 			a.Warnings = append(a.Warnings, warnings...)
 		}
-		scores, err := held(f, thin(hold, logisticRows))
+		scores, err := held(f, hold)
 		return f, scores, err
 	}
 	rounds := 50 // when nothing could be held out
@@ -180,7 +250,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, y []float
 		if hold == nil {
 			tp.Trees = rounds
 		}
-		m, warnings, err := gbdt.FitRows(ctx, tp, s.data, y, rows, hold)
+		m, warnings, err := gbdt.FitRows(ctx, tp, useful, y, rows, hold)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -193,17 +263,82 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, y []float
 			m = m.Used()
 			return &Fitted{Name: Trees, Columns: m.Names, Trees: m}, nil, nil
 		}
-		scores, err := s.data.Scores(ctx, m, hold, p.Workers)
+		scores, err := useful.Scores(ctx, m, hold, p.Workers)
 		return nil, scores, err
 	}
-	return []candidate{{Recency, recency}, {Logistic, logistic}, {Trees, trees}}
+	all := []candidate{{Recency, 0, recency}, {Logistic, logisticRows, logistic}, {Trees, 0, trees}}
+	if p.Baselines {
+		all = append(all, a.baselines(p, in, s, labels, held, y)...)
+	}
+	return all
+}
+
+// baselineRows is how many rows the baselines learn from at most.
+const baselineRows = 8_000
+
+// baselines are the ways of an afternoon.
+func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) []float64, held func(*Fitted, []uint32) ([]float64, error), y []float64) []candidate {
+	learn := func(name string, hold int, fit func(ctx context.Context, f *Fitted, rows []uint32) error) candidate {
+		return candidate{name, hold, func(ctx context.Context, rows, out []uint32) (*Fitted, []float64, error) {
+			f := &Fitted{Name: name, Columns: in.Linear}
+			if err := fit(ctx, f, thin(rows, baselineRows)); err != nil {
+				return nil, nil, err
+			}
+			scores, err := held(f, out)
+			return f, scores, err
+		}}
+	}
+	bayes := func(ctx context.Context, f *Fitted, rows []uint32) error {
+		x, err := s.matrix(f.Columns, rows)
+		if err != nil {
+			return err
+		}
+		bp := baseline.DefaultBayesParams()
+		bp.Workers = p.Workers
+		f.Bayes, _, err = baseline.FitBayes(ctx, bp, x, labels(rows))
+		return err
+	}
+	neighbours := func(ctx context.Context, f *Fitted, rows []uint32) error {
+		np := baseline.DefaultNeighboursParams()
+		rows = thin(rows, np.Rows)
+		x, err := s.matrix(f.Columns, rows)
+		if err != nil {
+			return err
+		}
+		tp := transform.DefaultParams()
+		tp.Workers = p.Workers
+		if f.Prepared, _, err = transform.Fit(ctx, tp, x); err != nil {
+			return err
+		}
+		if x, err = f.Prepared.Replace(x); err != nil {
+			return err
+		}
+		f.Neighbours, _, err = baseline.FitNeighbours(ctx, np, x, labels(rows))
+		return err
+	}
+	forest := func(ctx context.Context, f *Fitted, rows []uint32) error {
+		fp := baseline.DefaultForestParams()
+		fp.Seed, fp.Workers = p.Seed, p.Workers
+		m, _, err := baseline.FitForestRows(ctx, fp, s.data, y, rows)
+		if err != nil {
+			return err
+		}
+		f.Forest = m.Used()
+		f.Columns = f.Forest.Names()
+		return nil
+	}
+	return []candidate{learn(NaiveBayes, baselineRows, bayes), learn(Neighbours, 1000, neighbours), learn(Forest, baselineRows, forest)}
 }
 
 // learn fits a candidate twice: on the rows of the split that are not held out, whose
 // model shows on the others when to stop and how far its scores are to be
 // trusted; and on all of them, for use.
 func (c candidate) learn(ctx context.Context, sp split, y []float64) (*Fitted, error) {
-	_, scores, err := c.fit(ctx, sp.fit, sp.hold)
+	hold := sp.hold
+	if c.hold > 0 {
+		hold = thin(hold, c.hold)
+	}
+	_, scores, err := c.fit(ctx, sp.fit, hold)
 	if errors.Is(err, gbdt.ErrOneClass) || errors.Is(err, logit.ErrOneClass) || errors.Is(err, baseline.ErrOneClass) {
 		scores, err = nil, nil // too few rows to hold any out
 	}
@@ -213,10 +348,6 @@ func (c candidate) learn(ctx context.Context, sp split, y []float64) (*Fitted, e
 	f, _, err := c.fit(ctx, sp.all, nil)
 	if err != nil || scores == nil {
 		return f, err
-	}
-	hold := sp.hold
-	if len(scores) < len(hold) {
-		hold = thin(hold, logisticRows)
 	}
 	labels := make([]float64, len(hold))
 	for k, i := range hold {

@@ -85,16 +85,17 @@ const (
 	// leakSigmas is how far from ½ the AUC of shuffled labels may be by chance.
 	leakSigmas = 4
 	// leakRows is how many rows the fits that look for leaks learn from at most.
-	leakRows = 30_000
+	leakRows = 12_000
 )
 
 // leaks are what can tell that a model has seen what it must not.
 type leaks struct {
-	p  Params
-	q  Question
-	s  *sample
-	sp split
-	y  []float64
+	p      Params
+	q      Question
+	s      *sample
+	sp     split
+	y      []float64
+	useful *gbdt.Dataset
 
 	features []string
 	single   []float64   // AUC of each column by itself
@@ -102,8 +103,8 @@ type leaks struct {
 	random   *metrics.Binary
 }
 
-func newLeaks(p Params, q Question, in Input, s *sample, sp split, y []float64) *leaks {
-	return &leaks{p: p, q: q, s: s, sp: sp, y: y, features: in.Features}
+func newLeaks(p Params, q Question, in Input, s *sample, sp split, useful *gbdt.Dataset, y []float64) *leaks {
+	return &leaks{p: p, q: q, s: s, sp: sp, useful: useful, y: y, features: in.Features}
 }
 
 // shuffle permutes the labels among a snapshot's eligible customers. The same
@@ -133,14 +134,14 @@ func (l *leaks) fit(ctx context.Context) error {
 		copy(mixed[l.s.from[i]:], l.shuffle(at, l.y[l.s.from[i]:l.s.from[i+1]]))
 	}
 	tp := treeParams(l.p)
-	tp.Trees = 20
+	tp.Trees, tp.LearningRate = 10, .3
 	if l.shuffled, _, err = gbdt.FitRows(ctx, tp, l.s.data, mixed, thin(l.sp.all, leakRows), nil); err != nil {
 		return err
 	}
 	l.shuffled = l.shuffled.Used()
 	var fit, hold []uint32
 	r := rand.New(rand.NewPCG(l.p.Seed, 1<<40))
-	for _, i := range thin(l.sp.all, leakRows) {
+	for _, i := range l.sp.all {
 		if r.Uint32()&3 == 0 {
 			hold = append(hold, i)
 		} else {
@@ -150,11 +151,11 @@ func (l *leaks) fit(ctx context.Context) error {
 	if n := positivesOf(l.y, fit); n == 0 || n == len(fit) || len(hold) == 0 {
 		return nil
 	}
-	m, _, err := gbdt.FitRows(ctx, treeParams(l.p), l.s.data, l.y, fit, hold)
+	m, _, err := gbdt.FitRows(ctx, treeParams(l.p), l.useful, l.y, fit, hold)
 	if err != nil {
 		return err
 	}
-	scores, err := l.s.data.Scores(ctx, m, hold, l.p.Workers)
+	scores, err := l.useful.Scores(ctx, m, hold, l.p.Workers)
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func TestShuffledLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, model := range []string{Recency, Logistic, Trees} {
+	for _, model := range []string{Recency, Logistic, Trees, NaiveBayes, Neighbours, Forest} {
 		m := metric(a, model, "test", "auc")
 		yes, no := float64(m.Positives), float64(m.Rows-m.Positives)
 		if sigma := math.Sqrt((yes + no + 1) / (12 * yes * no)); math.Abs(m.Value-.5) > 3*sigma {

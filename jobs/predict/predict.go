@@ -24,6 +24,11 @@ const (
 	Recency  = "recency"
 	Logistic = "logistic"
 	Trees    = "trees"
+
+	// These are measured beside the others, and never used.
+	NaiveBayes = "naive_bayes"
+	Neighbours = "nearest_neighbours"
+	Forest     = "random_forest"
 )
 
 // Params say how models are trained.
@@ -31,7 +36,9 @@ type Params struct {
 	L2           float64 // penalty of the logistic model
 	MinPositives int     // training customers of either outcome, at least
 	Seed         uint64  // of boosted trees, bootstrap intervals and shuffled labels
-	Workers      int
+	// Baselines measures naive Bayes, nearest neighbours and a random forest, too.
+	Baselines bool
+	Workers   int
 }
 
 // A Question is a target with everything automatic resolved, and when it can
@@ -76,6 +83,8 @@ type Summary struct {
 	Name    string `json:"name"`
 	Kind    string `json:"kind"`
 	Role    string `json:"role"`
+	Where   string `json:"where,omitempty"` // further conditions on the events, in words
+	Ends    string `json:"ends,omitempty"`  // what churn is, when not silence
 	Gap     int    `json:"gap_days"`
 	Horizon int    `json:"horizon_days"`
 	// Eligible customers were active within so many days; 0 is at any time.
@@ -129,6 +138,10 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 		a.Probability[i], a.Percentile[i] = math.NaN(), math.NaN()
 	}
 	a.Summary = Summary{Name: q.Name, Kind: q.Kind.String(), Role: q.RoleName(), Gap: q.Gap, Horizon: q.Horizon, ActiveWithin: q.ActiveWithin}
+	a.Summary.Where = q.Condition
+	if q.Kind == targets.Churn && q.Ends != targets.Silence {
+		a.Summary.Ends = q.Ends.String()
+	}
 	if err := a.audit(q, in); err != nil {
 		return nil, err
 	}
@@ -140,14 +153,18 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err != nil {
 		return nil, err
 	}
-	sp := s.split(y, p.MinPositives)
+	sp := s.split(y, q.Gap+q.Horizon, p.MinPositives)
 	pos := positivesOf(y, sp.all)
 	if pos < p.MinPositives || len(sp.all)-pos < p.MinPositives {
 		a.skip("%d training customers over %d snapshots with %d positives; models.min_positives asks for %d of either outcome", len(sp.all), len(q.Schedule.Train), pos, p.MinPositives)
 		return a, nil
 	}
+	useful, err := s.useful(ctx, p, y, sp)
+	if err != nil {
+		return nil, err
+	}
 	var fitted []*Fitted
-	for _, c := range a.candidates(p, q, in, s, y) {
+	for _, c := range a.candidates(p, q, in, s, useful, y) {
 		f, err := c.learn(ctx, sp, y)
 		if errors.Is(err, transform.ErrConstant) {
 			continue // there is nothing for it to learn from
@@ -157,7 +174,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 		}
 		fitted = append(fitted, f)
 	}
-	leaks := newLeaks(p, q, in, s, sp, y)
+	leaks := newLeaks(p, q, in, s, sp, useful, y)
 	if err := leaks.fit(ctx); err != nil {
 		return nil, err
 	}
@@ -170,6 +187,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 // tested is a model on the snapshot that it has not seen.
 type tested struct {
 	*Fitted
+	rows               []int // of the test snapshot's eligible customers; nil is all
 	score, probability []float64
 	loss               []float64 // of each customer
 	binary             *metrics.Binary
@@ -193,17 +211,21 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 			y = append(y, label)
 		}
 	}
-	a.Fitted = fitted[len(fitted)-1]
+	a.Fitted = fitted[0]
 	a.Summary.TestDate, a.Summary.TestRows, a.Summary.Champion = q.Schedule.Test.String(), len(y), a.Fitted.Name
 	if len(y) == 0 {
 		a.warn("target.untested", "target %s: nobody was eligible at the test snapshot %s, so no model could be compared with the recency rule", q.Name, q.Schedule.Test)
-		a.Fitted, a.Summary.Champion = fitted[0], fitted[0].Name
 		return nil
 	}
 	all := make([]*tested, len(fitted))
 	sets := make([][]string, 0, len(fitted)+1)
 	for k, f := range fitted {
 		all[k] = &tested{Fitted: f, score: make([]float64, len(y))}
+		if step := (len(y) + neighbourTests - 1) / neighbourTests; f.Neighbours != nil && step > 1 {
+			for i := 0; i < len(y); i += step {
+				all[k].rows = append(all[k].rows, i)
+			}
+		}
 		sets = append(sets, f.Columns)
 	}
 	sets = append(sets, leaks.columns())
@@ -211,7 +233,7 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 	err = scan(ctx, table, p.Workers, func(i int) bool { return place[i] >= 0 }, sets, func(_ int, b *block) error {
 		first := place[b.rows[0]]
 		for k, t := range all {
-			if _, err := t.Scores(t.score[first:][:len(b.rows)], b.x[k]); err != nil {
+			if err := t.test(first, b.x[k]); err != nil {
 				return err
 			}
 		}
@@ -221,7 +243,15 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 		return err
 	}
 	for _, t := range all {
-		if err := a.measure(ctx, p, q, t, y); err != nil {
+		of := y
+		if t.rows != nil {
+			score := t.score
+			t.score, of = make([]float64, len(t.rows)), make([]float64, len(t.rows))
+			for k, i := range t.rows {
+				t.score[k], of[k] = score[i], y[i]
+			}
+		}
+		if err := a.measure(ctx, p, q, t, of); err != nil {
 			return err
 		}
 	}
@@ -232,10 +262,33 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 	return a.alarms(ctx, p, q, leaks, y, shuffled)
 }
 
+// neighbourTests is how many customers nearest neighbours are measured on at most:
+// they take longer than all other models together.
+const neighbourTests = 2000
+
+// test scores the eligible customers from first on.
+func (t *tested) test(first int, x models.Matrix) error {
+	if t.rows == nil {
+		_, err := t.Scores(t.score[first:][:x.Rows()], x)
+		return err
+	}
+	from, _ := slices.BinarySearch(t.rows, first)
+	to, _ := slices.BinarySearch(t.rows, first+x.Rows())
+	for _, i := range t.rows[from:to] {
+		if _, err := t.Scores(t.score[i:i+1], models.Matrix{Names: x.Names, Data: x.Row(i - first)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // choose names the champion.
 func (a *Answer) choose(ctx context.Context, p Params, q Question, all []*tested) error {
 	rule, best := all[0], (*tested)(nil)
 	for _, t := range all[1:] {
+		if t.Name != Logistic && t.Name != Trees {
+			continue
+		}
 		if best == nil || *t.figures["log_loss"] < *best.figures["log_loss"] {
 			best = t
 		}

@@ -106,7 +106,7 @@ func run(t *testing.T, p Params, q Question, in Input) (a *Answer, err error) {
 	return a, err
 }
 
-var params = Params{L2: 1, MinPositives: 30, Seed: 1, Workers: 2}
+var params = Params{Baselines: true, L2: 1, MinPositives: 30, Seed: 1, Workers: 2}
 
 func TestLogisticWinsWhereThereIsMoreThanRecency(t *testing.T) {
 	q, in, _ := world(t, 0.5, 1.5, 1500)
@@ -149,8 +149,8 @@ func TestLogisticWinsWhereThereIsMoreThanRecency(t *testing.T) {
 			}
 		}
 	}
-	if intervals != 7 {
-		t.Errorf("%d intervals, want 7: AUC and log-loss of three models, and what is gained on the rule", intervals)
+	if intervals != 13 {
+		t.Errorf("%d intervals, want 13: AUC and log-loss of six models, and what is gained on the rule", intervals)
 	}
 }
 
@@ -276,4 +276,127 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("%v, want %v", out, want)
 	}
 	percentiles(nil, nil)
+}
+
+// Input that a model cannot be learnt from, or not well, has a clear outcome, and
+// whatever can honestly be published is.
+func TestPoorInput(t *testing.T) {
+	label, standing := targets.LabelColumn("churn"), StandingColumn("churn")
+	everywhere := func(past map[int32]*features.Table, in *Input, edit func(c map[string][]float64)) {
+		for day, tab := range past {
+			past[day] = remade(t, tab, edit)
+		}
+		in.Score = remade(t, in.Score, func(c map[string][]float64) {
+			c[label] = make([]float64, in.Score.Rows())
+			edit(c)
+			delete(c, label)
+		})
+	}
+	set := func(name string, v float64) func(c map[string][]float64) {
+		return func(c map[string][]float64) {
+			for i := range c[name] {
+				c[name][i] = v
+			}
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		edit    func(q *Question, in *Input, past map[int32]*features.Table)
+		skipped string // what the reason says; "" when there is a model
+		warning string // a code that must be there
+	}{
+		{"one class only", func(q *Question, in *Input, past map[int32]*features.Table) {
+			everywhere(past, in, func(c map[string][]float64) {
+				for i, v := range c[label] {
+					c[label][i] = 0 * v
+				}
+			})
+		}, "with 0 positives; models.min_positives asks for 30", "target.none"},
+		{"one class at the test snapshot", func(q *Question, in *Input, past map[int32]*features.Table) {
+			day := q.Schedule.Test.Today
+			past[day] = remade(t, past[day], func(c map[string][]float64) {
+				for i, v := range c[label] {
+					c[label][i] = 0 * v
+				}
+			})
+		}, "", ""},
+		{"nobody eligible at the test snapshot", func(q *Question, in *Input, past map[int32]*features.Table) {
+			day := q.Schedule.Test.Today
+			past[day] = remade(t, past[day], set(label, math.NaN()))
+		}, "", "target.untested"},
+		{"nobody eligible now", func(q *Question, in *Input, past map[int32]*features.Table) {
+			in.Score = remade(t, in.Score, set(standing, float64(targets.Lapsed)))
+		}, "", ""},
+		{"nobody eligible ever", func(q *Question, in *Input, past map[int32]*features.Table) {
+			everywhere(past, in, set(label, math.NaN()))
+		}, "0 training customers", "target.none"},
+		{"a constant column", func(q *Question, in *Input, past map[int32]*features.Table) {
+			everywhere(past, in, set("noise", 4))
+		}, "", ""},
+		{"a column all missing", func(q *Question, in *Input, past map[int32]*features.Table) {
+			everywhere(past, in, set("rate", math.NaN()))
+		}, "", ""},
+		{"every column constant", func(q *Question, in *Input, past map[int32]*features.Table) {
+			for _, name := range in.Features {
+				everywhere(past, in, set(name, 7))
+			}
+		}, "", "target.baseline_wins"},
+		{"recency all missing", func(q *Question, in *Input, past map[int32]*features.Table) {
+			everywhere(past, in, set("days_since_last_purchase", math.NaN()))
+			in.Features = append(slices.Clone(in.Features), features.DaysSinceLastEvent)
+			everywhere(past, in, func(c map[string][]float64) {
+				for i := range c["rate"] {
+					c[features.DaysSinceLastEvent] = append(c[features.DaysSinceLastEvent], float64(i%40))
+				}
+			})
+		}, "", ""},
+		{"one training snapshot", func(q *Question, in *Input, past map[int32]*features.Table) {
+			q.Schedule.Train = q.Schedule.Train[:1]
+		}, "", ""},
+		{"a snapshot without anybody", func(q *Question, in *Input, past map[int32]*features.Table) {
+			day := q.Schedule.Train[0].Today
+			empty := map[string][]float64{}
+			for _, f := range past[day].Schema.Fields()[1:] {
+				empty[f.Name] = nil
+			}
+			past[day] = table(t, q.Schedule.Train[0], append(slices.Clone(in.Features), label, standing), empty)
+		}, "", ""},
+		{"no complete snapshot", func(q *Question, in *Input, past map[int32]*features.Table) {
+			q.Skip, q.Schedule = "history begins 2024-06-01, too late for a horizon of 30 days", targets.Schedule{}
+		}, "too late for a horizon", "target.none"},
+	} {
+		q, in, past := world(t, 0.5, 1.5, 500)
+		c.edit(&q, &in, past)
+		in.Linear = in.Features
+		a, err := run(t, params, q, in)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		s := a.Summary
+		if (s.Skipped == "") != (c.skipped == "") || !strings.Contains(s.Skipped, c.skipped) {
+			t.Errorf("%s: skipped %q, want %q", c.name, s.Skipped, c.skipped)
+		}
+		if c.warning != "" && !slices.ContainsFunc(a.Warnings, func(w models.Warning) bool { return w.Code == c.warning }) {
+			t.Errorf("%s: no warning %s: %v", c.name, c.warning, a.Warnings)
+		}
+		eligible := 0
+		of, _ := in.Score.Values(standing)
+		for i, v := range of {
+			scored := !math.IsNaN(a.Probability[i])
+			if v == 0 {
+				eligible++
+			}
+			if scored != (v == 0 && c.skipped == "") || scored && !(a.Probability[i] > 0 && a.Probability[i] < 1) {
+				t.Errorf("%s: row %d of standing %v has the probability %v", c.name, i, v, a.Probability[i])
+				break
+			}
+		}
+		if c.skipped == "" && s.Scored != eligible || s.Champion == "" != (c.skipped != "") {
+			t.Errorf("%s: %d of %d scored by %q", c.name, s.Scored, eligible, s.Champion)
+		}
+		if len(a.Audit) == 0 {
+			t.Errorf("%s: no label audit", c.name)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package predict
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 
@@ -22,6 +23,9 @@ type sample struct {
 	tables []*features.Table
 	from   []int // first row of each date, and behind the last one's last
 	data   *gbdt.Dataset
+	// quarter is a number from 0 to 3 for each row, by its customer: the same one at
+	// every date.
+	quarter []uint8
 }
 
 func newSample(ctx context.Context, p Params, in Input, dates []timeline.AsOf) (*sample, error) {
@@ -34,12 +38,33 @@ func newSample(ctx context.Context, p Params, in Input, dates []timeline.AsOf) (
 	if s.rows() == 0 {
 		return s, nil
 	}
+	if err := s.divide(); err != nil {
+		return nil, err
+	}
 	tp := treeParams(p)
 	var err error
 	s.data, err = gbdt.NewDataset(ctx, tp, in.Features, s.rows(), func(values []float64, j int) error {
 		return s.column(values, in.Features[j])
 	})
 	return s, err
+}
+
+// divide draws each customer's quarter.
+func (s *sample) divide() error {
+	for _, t := range s.tables {
+		for part := range t.Parts() {
+			ids, err := part.IDs()
+			if err != nil {
+				return err
+			}
+			for i := range part.Rows() {
+				h := fnv.New64a()
+				h.Write([]byte(ids.ValueStr(i)))
+				s.quarter = append(s.quarter, uint8(h.Sum64()>>17&3))
+			}
+		}
+	}
+	return nil
 }
 
 func (s *sample) rows() int { return s.from[len(s.from)-1] }
@@ -88,43 +113,51 @@ func (s *sample) matrix(names []string, rows []uint32) (models.Matrix, error) {
 }
 
 // A split says which labelled rows a model is first fitted on, and on which of them
-// it is stopped and calibrated: the newest training snapshot, as far from the
-// others as the date to be scored is from it. One snapshot alone, or too few of
-// either outcome in one of the parts, and every fourth row has to do.
+// it is stopped and calibrated.
 type split struct {
 	all, fit, hold []uint32
-	byDate         bool
 }
 
-func (s *sample) split(y []float64, least int) split {
+// split holds out the newest training snapshot, as far from the others as the date
+// to be scored is from it. Where the outcome windows of the others reach into its
+// own, they tell of the same customers' same days; then it holds out a quarter of
+// the customers, at the newest snapshot; and where that leaves fewer than least of
+// either outcome, at all of them.
+func (s *sample) split(y []float64, span, least int) split {
 	var p split
-	newest := s.from[len(s.from)-2]
 	for i, label := range y {
 		if !math.IsNaN(label) {
 			p.all = append(p.all, uint32(i))
-			if i < newest {
-				p.fit = append(p.fit, uint32(i))
-			} else {
-				p.hold = append(p.hold, uint32(i))
-			}
 		}
 	}
-	enough := func(rows []uint32) bool {
-		n := positivesOf(y, rows)
-		return n >= least && len(rows)-n >= least
-	}
-	if p.byDate = enough(p.fit) && enough(p.hold); p.byDate {
-		return p
-	}
-	p.fit, p.hold = nil, nil
-	for k, i := range p.all {
-		if k%4 == 3 {
-			p.hold = append(p.hold, i)
-		} else {
-			p.fit = append(p.fit, i)
+	last := len(s.dates) - 1
+	newest := uint32(s.from[last])
+	apart := last > 0 && int(s.dates[last].Today-s.dates[last-1].Today) >= span
+	for _, held := range []func(i uint32) (hold, fit bool){
+		func(i uint32) (hold, fit bool) { return i >= newest && apart, i < newest },
+		func(i uint32) (hold, fit bool) { return i >= newest && s.quarter[i] == 3, s.quarter[i] < 3 },
+		func(i uint32) (hold, fit bool) { return s.quarter[i] == 3, s.quarter[i] < 3 },
+	} {
+		p.fit, p.hold = nil, nil
+		for _, i := range p.all {
+			hold, fit := held(i)
+			if hold {
+				p.hold = append(p.hold, i)
+			}
+			if fit {
+				p.fit = append(p.fit, i)
+			}
+		}
+		if enough(y, p.fit, least) && enough(y, p.hold, least) {
+			break
 		}
 	}
 	return p
+}
+
+func enough(y []float64, rows []uint32, least int) bool {
+	n := positivesOf(y, rows)
+	return n >= least && len(rows)-n >= least
 }
 
 func positivesOf(y []float64, rows []uint32) int {

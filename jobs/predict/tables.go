@@ -4,17 +4,8 @@ import (
 	"fmt"
 
 	"github.com/shoal-data/shoal/jobs/outputs"
-	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models/metrics"
 )
-
-// Outcome is what the probability is of, in words.
-func (a *Answer) Outcome() string {
-	if a.Kind == targets.Propensity {
-		return fmt.Sprintf("a %s event within %d days", a.RoleName(), a.Horizon)
-	}
-	return fmt.Sprintf("no %s event within %d days", a.RoleName(), a.Horizon)
-}
 
 // bands are the names of percentiles from the given one on.
 var bands = []struct {
@@ -25,7 +16,7 @@ var bands = []struct {
 // Columns are what customer_scores says of a target: row i is customer i.
 func (a *Answer) Columns() []outputs.Column {
 	columns := []outputs.Column{
-		outputs.Float(a.Name+"_probability", "probability", "Probability of "+a.Outcome()+"; null for who is not eligible.", func(i int) float64 { return a.Probability[i] }),
+		outputs.Float(a.Name+"_probability", "probability", "Probability of "+a.Target.Outcome()+"; null for who is not eligible.", func(i int) float64 { return a.Probability[i] }),
 		outputs.Float(a.Name+"_percentile", "percent", "Percent of the scored customers whom the model thinks less likely, ties counting half. It also ranks customers of equal probability, where the model tells them apart.", func(i int) float64 { return a.Percentile[i] }),
 		outputs.Text(a.Name+"_band", "Where the percentile lies: very high from 90, high from 75, medium from 25, low below.", func(i int) (string, bool) {
 			for _, b := range bands {

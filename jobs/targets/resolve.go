@@ -3,8 +3,10 @@ package targets
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/config"
 )
@@ -42,6 +44,20 @@ func (r *Resolver) Resolve(ctx context.Context, c config.Target) (Target, *Horiz
 			return t, nil, fmt.Errorf("target %s: %w", c.Name, err)
 		}
 		t.Role = role
+	}
+	switch c.Ends {
+	case config.EndsCancel:
+		t.Ends = Cancel
+	case config.EndsEither:
+		t.Ends = Either
+	}
+	if f := c.Where.Features(); len(f.Values) > 0 {
+		t.Where = features.NewMatcher(f, r.Store.Values)
+		if !t.Any {
+			f.Roles = []datasets.Role{t.Role}
+		}
+		// "purchase events with category shoes" → "purchase event with category shoes"
+		t.Condition = strings.Replace(f.Words(), "events", "event", 1)
 	}
 	var evidence *Horizon
 	if c.Horizon.Auto && (t.Any || r.Census.Roles[t.Role] > 0) {

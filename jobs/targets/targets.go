@@ -30,6 +30,18 @@ func (k Kind) String() string {
 	return "propensity"
 }
 
+// An Ending says what churn is.
+type Ending uint8
+
+// The endings.
+const (
+	Silence Ending = iota // no event that counts in the outcome window
+	Cancel                // a cancel event in it
+	Either                // one of the two
+)
+
+func (e Ending) String() string { return [...]string{"silence", "cancel", "either"}[e] }
+
 // A Target is one question about every eligible customer, with everything
 // "auto" resolved.
 type Target struct {
@@ -38,6 +50,10 @@ type Target struct {
 	// Any counts events of every role; otherwise only those of Role do.
 	Any  bool
 	Role datasets.Role
+	// Where are further conditions on these events, in words Condition; "" for none.
+	Where     *features.Matcher
+	Condition string
+	Ends      Ending // for churn
 	// The outcome window is [as-of + Gap, as-of + Gap + Horizon), in days.
 	Gap, Horizon int
 	// ActiveWithin days before the as-of date hold an event of an eligible
@@ -53,10 +69,54 @@ func (t Target) RoleName() string {
 	return t.Role.String()
 }
 
+// counts says whether an event is one of those that the target is about.
+func (t Target) counts(e *timeline.Events, i int) bool {
+	return (t.Any || e.Role[i] == t.Role) && (t.Where == nil || t.Where.Picks(e, i))
+}
+
+// happened says whether one of them is among the events.
+func (t Target) happened(e *timeline.Events) bool {
+	for i := range e.Role {
+		if t.counts(e, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// Event is what the target counts, in words: "purchase event with category shoes".
+func (t Target) Event() string {
+	switch {
+	case t.Condition != "":
+		return t.Condition
+	case t.Any:
+		return "event"
+	}
+	return t.Role.String() + " event"
+}
+
+// Outcome is what the target asks for, in words.
+func (t Target) Outcome() string {
+	within := fmt.Sprintf("within %d days", t.Horizon)
+	if t.Gap > 0 {
+		within = fmt.Sprintf("in days %d to %d", t.Gap+1, t.Gap+t.Horizon)
+	}
+	switch {
+	case t.Kind == Propensity:
+		return fmt.Sprintf("a %s %s", t.Event(), within)
+	case t.Ends == Cancel:
+		return "a cancel event " + within
+	case t.Ends == Either:
+		return fmt.Sprintf("a cancel event, or no %s, %s", t.Event(), within)
+	}
+	return fmt.Sprintf("no %s %s", t.Event(), within)
+}
+
 // Recency is the feature column that the naive baseline ranks by: days since
-// the last event that counts.
+// the last event that counts, whatever its further conditions; of any event for
+// an explicit cancel.
 func (t Target) Recency() string {
-	if t.Any {
+	if t.Any || t.Kind == Churn && t.Ends == Cancel {
 		return features.DaysSinceLastEvent
 	}
 	return fmt.Sprintf("days_since_last_%s", t.Role)
@@ -74,20 +134,54 @@ const (
 
 // Standing says whether the customer is eligible. It sees only history.
 func (t Target) Standing(h *timeline.History) Standing {
-	var last int32
-	if t.Kind == Propensity || t.Any {
-		last = h.Day[h.Len()-1]
-	} else {
-		p := h.Positions(t.Role)
-		if len(p) == 0 {
-			return Never
+	last := int32(-1)
+	switch {
+	case t.Kind == Propensity || t.Any && t.Where == nil && t.Ends != Cancel:
+		last = int32(h.Len() - 1)
+	case t.Ends == Cancel:
+		for _, r := range []datasets.Role{datasets.Subscribe, datasets.Renew} {
+			if p := h.Positions(r); len(p) > 0 {
+				last = max(last, p[len(p)-1])
+			}
 		}
-		last = h.Day[p[len(p)-1]]
+	case t.Any:
+		for i := h.Len() - 1; i >= 0 && last < 0; i-- {
+			if t.counts(&h.Events, i) {
+				last = int32(i)
+			}
+		}
+	default:
+		for _, i := range slices.Backward(h.Positions(t.Role)) {
+			if t.counts(&h.Events, int(i)) {
+				last = i
+				break
+			}
+		}
 	}
-	if t.ActiveWithin > 0 && h.AsOf.Today-last >= int32(t.ActiveWithin) {
+	if last < 0 {
+		return Never
+	}
+	if t.Kind == Churn && t.Ends != Silence {
+		// At one instant, the cancel prevails.
+		if p := h.Positions(datasets.Cancel); len(p) > 0 && h.Time[p[len(p)-1]] >= lastWord(h) {
+			return Lapsed
+		}
+	}
+	if t.ActiveWithin > 0 && h.AsOf.Today-h.Day[last] >= int32(t.ActiveWithin) {
 		return Lapsed
 	}
 	return Eligible
+}
+
+// lastWord is when the customer last subscribed or renewed; long ago when never.
+func lastWord(h *timeline.History) int64 {
+	at := int64(math.MinInt64)
+	for _, r := range []datasets.Role{datasets.Subscribe, datasets.Renew} {
+		if p := h.Positions(r); len(p) > 0 {
+			at = max(at, h.Time[p[len(p)-1]])
+		}
+	}
+	return at
 }
 
 // Label is the target's column in a snapshot: 1 or 0 for eligible customers,
@@ -101,13 +195,25 @@ func (t Target) Label(zone *time.Location) features.Label {
 			}
 			from := h.AsOf.Add(t.Gap, zone)
 			out := tl.Between(from, from.Add(t.Horizon, zone))
-			happened := t.Any && out.Len() > 0 || !t.Any && out.Has(t.Role)
-			if happened == (t.Kind == Propensity) {
+			if t.outcome(&out) {
 				return 1
 			}
 			return 0
 		},
 	}
+}
+
+// outcome says whether what the target asks for came about.
+func (t Target) outcome(out *timeline.Outcome) bool {
+	switch {
+	case t.Kind == Propensity:
+		return t.happened(&out.Events)
+	case t.Ends == Cancel:
+		return out.Has(datasets.Cancel)
+	case t.Ends == Either && out.Has(datasets.Cancel):
+		return true
+	}
+	return !t.happened(&out.Events)
 }
 
 // LabelColumn is the name of a target's label column. The dot keeps it apart

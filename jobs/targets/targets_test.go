@@ -33,6 +33,7 @@ func labels(t *testing.T, target Target, a timeline.AsOf, scripts ...string) []f
 		order[id] = i
 		for _, word := range strings.Fields(script) {
 			role, at, _ := strings.Cut(word, "@")
+			role, category, _ := strings.Cut(role, ":")
 			r, err := datasets.ParseRole(role)
 			if err != nil {
 				t.Fatal(err)
@@ -45,12 +46,20 @@ func labels(t *testing.T, target Target, a timeline.AsOf, scripts ...string) []f
 			b.Time = append(b.Time, when.UnixMicro())
 			b.Role = append(b.Role, r)
 			b.Type = append(b.Type, 0)
+			code := uint32(0)
+			if category != "" {
+				code = dicts.Category.CodeString(category)
+			}
+			b.Category = append(b.Category, code)
 		}
 	}
 	if err := log.Append(0, &b); err != nil {
 		t.Fatal(err)
 	}
 	store := log.Freeze(timeline.Options{Zone: time.UTC, IDType: datasets.IDType{Kind: datasets.IDString}})
+	if target.Condition != "" {
+		target.Where = features.NewMatcher(features.Filter{Values: map[datasets.Field][]string{datasets.Category: {target.Condition}}}, store.Values)
+	}
 	got := make([]float64, len(scripts))
 	err := store.Replay(t.Context(), 1, func(_, _ int, tl *timeline.Timeline) error {
 		h, ok := tl.Before(a)
@@ -89,11 +98,40 @@ func TestLabels(t *testing.T) {
 		{"gap shifts the window", Target{Kind: Churn, Role: datasets.Purchase, Gap: 3, Horizon: 10, ActiveWithin: 20}, "purchase@2024-01-31 purchase@2024-02-13", 0},
 		{"propensity of a browser who buys", Target{Kind: Propensity, Role: datasets.Purchase, Horizon: 10}, "view@2023-01-31 purchase@2024-02-03", 1},
 		{"propensity of one who does not", Target{Kind: Propensity, Role: datasets.Purchase, Horizon: 10}, "purchase@2024-01-31 view@2024-02-03", 0},
+		{"propensity to a category, met", Target{Kind: Propensity, Role: datasets.Purchase, Condition: "shoes", Horizon: 10}, "view@2024-01-31 purchase:boots@2024-02-03 purchase:shoes@2024-02-04", 1},
+		{"propensity to a category, another bought", Target{Kind: Propensity, Role: datasets.Purchase, Condition: "shoes", Horizon: 10}, "purchase:shoes@2024-01-31 purchase:boots@2024-02-03 view:shoes@2024-02-04", 0},
+		{"churn from a category, another bought", Target{Kind: Churn, Role: datasets.Purchase, Condition: "shoes", Horizon: 10, ActiveWithin: 20}, "purchase:shoes@2024-01-31 purchase:boots@2024-02-03", 1},
+		{"churn from a category never bought", Target{Kind: Churn, Role: datasets.Purchase, Condition: "shoes", Horizon: 10, ActiveWithin: 20}, "purchase:boots@2024-01-31 purchase:shoes@2024-02-03", nan},
+		{"churn from a category bought too long ago", Target{Kind: Churn, Role: datasets.Purchase, Condition: "shoes", Horizon: 10, ActiveWithin: 20}, "purchase:shoes@2024-01-05 purchase:boots@2024-01-31", nan},
+		{"churn from any event of a category", Target{Kind: Churn, Any: true, Condition: "shoes", Horizon: 10, ActiveWithin: 20}, "view:shoes@2024-01-30 view@2024-02-03", 1},
+		{"a subscriber who cancels", Target{Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 10}, "subscribe@2024-01-01 cancel@2024-02-03", 1},
+		{"a subscriber who does not, though silent", Target{Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 10}, "subscribe@2024-01-01", 0},
+		{"a subscriber who cancelled before", Target{Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 10}, "subscribe@2024-01-01 cancel@2024-01-05 cancel@2024-02-03", nan},
+		{"a subscriber who came back", Target{Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 10}, "subscribe@2024-01-01 cancel@2024-01-05 renew@2024-01-09 cancel@2024-02-03", 1},
+		{"who never subscribed", Target{Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 10}, "purchase@2024-01-31 cancel@2024-02-03", nan},
+		{"a buyer who cancels and buys", Target{Kind: Churn, Role: datasets.Purchase, Ends: Either, Horizon: 10, ActiveWithin: 20}, "purchase@2024-01-31 purchase@2024-02-03 cancel@2024-02-04", 1},
+		{"a buyer who is silent", Target{Kind: Churn, Role: datasets.Purchase, Ends: Either, Horizon: 10, ActiveWithin: 20}, "purchase@2024-01-31 view@2024-02-03", 1},
+		{"a buyer who buys", Target{Kind: Churn, Role: datasets.Purchase, Ends: Either, Horizon: 10, ActiveWithin: 20}, "purchase@2024-01-31 purchase@2024-02-03", 0},
+		{"a buyer who has cancelled", Target{Kind: Churn, Role: datasets.Purchase, Ends: Either, Horizon: 10, ActiveWithin: 20}, "purchase@2024-01-30 cancel@2024-01-31 purchase@2024-02-03", nan},
 		{"any event counts", Target{Kind: Churn, Any: true, Horizon: 10, ActiveWithin: 20}, "view@2024-01-20 ticket@2024-02-03", 0},
 	} {
 		got := labels(t, c.target, a, c.script)[0]
 		if got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
 			t.Errorf("%s: label %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOutcomeInWords(t *testing.T) {
+	for want, target := range map[string]Target{
+		"no purchase event within 30 days":                    {Kind: Churn, Role: datasets.Purchase, Horizon: 30},
+		"a message_click event in days 8 to 21":               {Kind: Propensity, Role: datasets.MessageClick, Gap: 7, Horizon: 14},
+		"a cancel event within 30 days":                       {Kind: Churn, Role: datasets.Purchase, Ends: Cancel, Horizon: 30},
+		"a cancel event, or no event, within 30 days":         {Kind: Churn, Any: true, Ends: Either, Horizon: 30},
+		"a purchase event with category shoes within 30 days": {Kind: Propensity, Role: datasets.Purchase, Condition: "purchase event with category shoes", Horizon: 30},
+	} {
+		if got := target.Outcome(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -122,6 +122,35 @@ func TestFitRowsIsFitSample(t *testing.T) {
 	}
 }
 
+// A fit on selected columns is the fit on a dataset of these columns.
+func TestSelect(t *testing.T) {
+	x, y := simulate(2000, 9)
+	names := []string{"channel", "recency", "visits"}
+	some := models.Matrix{Names: names}
+	for i := range x.Rows() {
+		for _, name := range names {
+			some.Data = append(some.Data, x.Row(i)[slices.Index(x.Names, name)])
+		}
+	}
+	p := small()
+	all := every(2000, func(int) bool { return true })
+	selected, err := dataset(t, p, x).Select(t.Context(), p, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := gbdt.FitRows(t.Context(), p, selected, y, all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := gbdt.FitRows(t.Context(), p, dataset(t, p, some), y, all, nil)
+	if err != nil || save(t, got) != save(t, want) {
+		t.Errorf("a fit on selected columns differs: %v", err)
+	}
+	if _, err := dataset(t, p, x).Select(t.Context(), p, []string{"spending"}); err == nil || !strings.Contains(err.Error(), "no column spending") {
+		t.Errorf("an unknown column: %v", err)
+	}
+}
+
 func TestUsed(t *testing.T) {
 	x, y := simulate(1000, 6)
 	p := small()

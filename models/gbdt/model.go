@@ -169,6 +169,26 @@ func (m *Model) Importance() []float64 {
 	return total
 }
 
+// Average is the model whose scores are the mean of those of models of one loss on
+// the same columns.
+func Average(all []*Model) *Model {
+	a := *all[0]
+	a.Base, a.Trees, a.Validation = 0, nil, nil
+	n := float64(len(all))
+	for _, m := range all {
+		a.Base += m.Base / n
+		for _, t := range m.Trees {
+			t.Value = slices.Clone(t.Value)
+			for l := range t.Value {
+				t.Value[l] /= n
+			}
+			a.Trees = append(a.Trees, t)
+		}
+	}
+	a.flatten()
+	return &a
+}
+
 // Used is the model on the columns that its trees look at, the first one when
 // they look at none: it predicts the same from fewer columns.
 func (m *Model) Used() *Model {

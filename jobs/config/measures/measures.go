@@ -63,10 +63,7 @@ type Occasion struct {
 
 // SetDefaults is a feature of which nothing is said.
 func (c *Custom) SetDefaults(int) {
-	filter := func() Filter {
-		return Filter{Role: units.OneOrMany{}, EventType: units.OneOrMany{}, Channel: units.OneOrMany{}, Category: units.OneOrMany{}, ProductID: units.OneOrMany{}, CampaignID: units.OneOrMany{}}
-	}
-	*c = Custom{Where: filter(), Among: filter(), Windows: []units.Window{}}
+	*c = Custom{Where: NoFilter(), Among: NoFilter(), Windows: []units.Window{}}
 }
 
 // SetDefaults is an occasion of which nothing is said.
@@ -209,6 +206,33 @@ func (f Filter) filter() features.Filter {
 	return made
 }
 
+// NoFilter picks every event.
+func NoFilter() Filter {
+	return Filter{Role: units.OneOrMany{}, EventType: units.OneOrMany{}, Channel: units.OneOrMany{}, Category: units.OneOrMany{}, ProductID: units.OneOrMany{}, CampaignID: units.OneOrMany{}}
+}
+
+// Features is the filter as features have it.
+func (f Filter) Features() features.Filter { return f.filter() }
+
+// Faults lists what is wrong with the filter, which stands at a path.
+func (f Filter) Faults(at string, sources Sources) (faults []features.Fault) {
+	for j, name := range f.Role {
+		role, err := datasets.ParseRole(name)
+		path := fmt.Sprintf("%s.role[%d]", at, j)
+		if err != nil || role == datasets.Other {
+			faults = append(faults, features.Fault{Path: path, Value: strconv.Quote(name), Message: "is no role", Known: roleNames()})
+		} else if sources.Known && !sources.Plays(role) {
+			faults = append(faults, features.Fault{Path: path, Value: name, Message: "is played by no event type of any source; map one under sources[].roles"})
+		}
+	}
+	for _, field := range features.FilterFields() {
+		if len(f.fields()[field]) > 0 && sources.Known && !sources.Maps(field) {
+			faults = append(faults, features.Fault{Path: fmt.Sprintf("%s.%s", at, field), Message: fmt.Sprintf("has nothing to look at: no source maps %s; name its column under sources[].columns", field)})
+		}
+	}
+	return faults
+}
+
 // Sources says what the job's sources can bring.
 type Sources struct {
 	Known bool // whether there are any
@@ -238,25 +262,7 @@ func Faults(f *Features, occasions []Occasion, sources Sources) []features.Fault
 	}
 	for i, c := range f.Custom {
 		at := fmt.Sprintf("features.custom[%d]", i)
-		for _, side := range []struct {
-			key string
-			Filter
-		}{{".where", c.Where}, {".among", c.Among}} {
-			for j, name := range side.Role {
-				role, err := datasets.ParseRole(name)
-				path := fmt.Sprintf("%s%s.role[%d]", at, side.key, j)
-				if err != nil || role == datasets.Other {
-					faults = append(faults, features.Fault{Path: path, Value: strconv.Quote(name), Message: "is no role", Known: roleNames()})
-				} else if sources.Known && !sources.Plays(role) {
-					add(path, name, "is played by no event type of any source; map one under sources[].roles")
-				}
-			}
-			for _, field := range features.FilterFields() {
-				if len(side.fields()[field]) > 0 && sources.Known && !sources.Maps(field) {
-					add(fmt.Sprintf("%s%s.%s", at, side.key, field), "", "has nothing to look at: no source maps %s; name its column under sources[].columns", field)
-				}
-			}
-		}
+		faults = append(append(faults, c.Where.Faults(at+".where", sources)...), c.Among.Faults(at+".among", sources)...)
 		if field, err := datasets.ParseField(c.Column); err == nil && sources.Known && !sources.Maps(field) {
 			add(at+".column", c.Column, "has nothing to aggregate: no source maps %s; name its column under sources[].columns", field)
 		}

@@ -210,8 +210,13 @@ func NewTableOf(ctx context.Context, p Settings, names []string, n int, fill fun
 			t.columns = append(t.columns, *c)
 		}
 	}
+	return t, t.interleave(ctx, p, n)
+}
+
+// interleave lays the columns' bins out by row.
+func (t *Table) interleave(ctx context.Context, p Settings, n int) error {
 	t.divide(p, n)
-	err = numeric.Chunks(ctx, p.Workers, n, rowChunk, func(_, lo, hi int) {
+	return numeric.Chunks(ctx, p.Workers, n, rowChunk, func(_, lo, hi int) {
 		for _, b := range t.blocks {
 			for k := b.from; k < b.to; k++ {
 				to := b.bins[lo*b.stride+k-b.from:]
@@ -221,7 +226,21 @@ func NewTableOf(ctx context.Context, p Settings, names []string, n int, fill fun
 			}
 		}
 	})
-	return t, err
+}
+
+// Select is the table of some of the matrix's columns, given by their places,
+// which become the places 0, 1 and so on. Bins by column are shared.
+func (t *Table) Select(ctx context.Context, p Settings, n int, places []int) (*Table, error) {
+	s := &Table{width: len(places)}
+	for to, from := range places {
+		for _, c := range t.columns {
+			if c.source == from {
+				c.source = to
+				s.columns = append(s.columns, c)
+			}
+		}
+	}
+	return s, s.interleave(ctx, p, n)
 }
 
 // Ranking counts rows of either label by the bins of the column at a place in the
