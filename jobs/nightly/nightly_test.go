@@ -175,6 +175,7 @@ func TestSameEventsSameBytes(t *testing.T) {
 			write(t, filepath.Join(dir, fmt.Sprintf("%d.parquet", (i*5+3)%11)), c.rows[i*len(c.rows)/c.files:(i+1)*len(c.rows)/c.files])
 		}
 		cfg := job(t, dir, "dedupe: exact\nlimits: {"+c.limits+"}\n")
+		cfg.Segmentations[0].K = config.AutoInt{N: 3} // so that there are some
 		s, err := night(t, cfg, shopDate, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
