@@ -1,6 +1,6 @@
 # Bare `make` prints what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench fuzz sweep tools examples docs clean
+.PHONY: help build run test lint bench fuzz sweep dist tools examples docs clean
 
 PYTHON  ?= python3
 VENV    := .tools/venv
@@ -16,6 +16,15 @@ help: ## print this list
 build: bin/shoal ## build the program: bin/shoal
 bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -not -name '*_test.go') go.mod go.sum
 	go build -trimpath -ldflags "-X main.build=$(VERSION)" -o $@ ./cmd/shoal
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+dist: ## static programs for linux and darwin, amd64 and arm64, with checksums: dist/
+	@rm -rf dist && mkdir -p dist
+	@for p in $(PLATFORMS); do \
+		echo "dist/shoal-$${p%/*}-$${p#*/}"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -ldflags "-s -w -X main.build=$(VERSION)" -o dist/shoal-$${p%/*}-$${p#*/} ./cmd/shoal || exit 1; \
+	done
+	@cd dist && { sha256sum shoal-* 2>/dev/null || shasum -a 256 shoal-*; } > SHA256SUMS && cat SHA256SUMS
 
 run: build $(SAMPLE)/events ## generate a sample history and run the whole job on it
 	@bin/shoal run --config $(SAMPLE)/shoal.yaml --date $(DATE) --log human > $(SAMPLE)/summary.json
@@ -55,4 +64,4 @@ docs: build ## regenerate the generated pages under docs/
 	bin/shoal config reference > docs/configuration.md
 
 clean: ## remove what make made
-	rm -rf bin $(SAMPLE) .tools
+	rm -rf bin dist $(SAMPLE) .tools

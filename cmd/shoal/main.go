@@ -34,8 +34,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -96,29 +94,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), backfillCommand(), scheduleCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
 	)
 	return root
-}
-
-// build is the version that the Makefile stamps into the program.
-var build string
-
-// version is the stamp, or else the module's version and commit as the Go
-// toolchain knows them.
-func version() string {
-	if build != "" {
-		return build
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
-			v += " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return v
 }
