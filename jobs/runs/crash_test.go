@@ -46,6 +46,11 @@ func sweep(total int) []int {
 	}
 	rand.New(rand.NewPCG(uint64(time.Now().YearDay()), 1)).Shuffle(total, func(i, j int) { all[i], all[j] = all[j], all[i] })
 	all = all[:min(total, sampleOperations)]
+	for i := total - sampleOperations; i <= total; i++ { // the moment of publication is near the end
+		if i > 0 && !slices.Contains(all, i) {
+			all = append(all, i)
+		}
+	}
 	slices.Sort(all)
 	return all
 }
