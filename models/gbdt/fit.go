@@ -237,13 +237,13 @@ func (b *booster) tree(ctx context.Context, k int) error {
 	in, out := b.all[:0], b.out[:0]
 	if b.p.RowFraction == 1 {
 		in = b.all
-		for k := range in {
-			in[k] = uint32(b.row(k))
+		for j := range in {
+			in[j] = uint32(b.row(j))
 		}
 	} else {
 		below := uint64(b.p.RowFraction * (1 << 32))
-		for k := range b.all {
-			i := b.row(k)
+		for j := range b.all {
+			i := b.row(j)
 			if grow.Draw(b.p.Seed, k, uint64(i), 1<<32) < below {
 				in = append(in, uint32(i))
 			} else {
