@@ -118,7 +118,7 @@ var large = map[string]string{
 	"datasets/scan":     "one reading, from mapping to report; whatever can stand alone is a package under internal",
 	"jobs/config":       "every key once, with its meaning, bounds and checks; decoding and documents are packages under internal",
 	"features":          "the catalogue: one family a file, one list; a family never knows another",
-	"jobs/predict":      "one target from labels to reasons: what is learnt, judged, scored and explained shares one sample and one model type",
+	"models/metrics":    "one list of figures with their edge cases, and the bootstrap they share; a figure never knows another",
 	"models/gbdt":       "one method: fits, data sets, scoring and two file formats of one model; bins, growth and kernels are packages under internal",
 	"features/timeline": "one log, from appended events to histories and outcomes; who may see which events is decided in one place",
 	"jobs/segments":     "a night of a segmentation: divided, recognised, described and laid out share one state; naming, kinship and the roll of customers are packages below",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/shoal-data/shoal/jobs/predict"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/jobs/value"
 	"github.com/shoal-data/shoal/models/exchange"
 	"github.com/shoal-data/shoal/models/gammagamma"
@@ -26,9 +27,9 @@ type File struct {
 
 // Target is the file <target>.json: how a target is scored.
 type Target struct {
-	Version int             `json:"version"`
-	Name    string          `json:"target"`
-	Model   *predict.Fitted `json:"fitted"`
+	Version int            `json:"version"`
+	Name    string         `json:"target"`
+	Model   *scoring.Model `json:"fitted"`
 }
 
 // Value is the file value.json: how purchases and value are forecast. Trees' answers

@@ -392,6 +392,8 @@ want = {
     "segment_history": {"segment_id": pa.int32(), "status": pa.string(), "matched_share": pa.float64()},
     "segment_models": {"segmentation": pa.string(), "model": pa.string()},
     "calibration": {"target": pa.string(), "rate": pa.float64(), "customers": pa.int64()},
+    "model_curves": {"curve": pa.string(), "point": pa.int64(), "y": pa.float64(), "champion": pa.bool_()},
+    "feature_effects": {"feature": pa.string(), "tenth": pa.int64(), "mean_effect": pa.float64()},
     "label_audit": {"target": pa.string()},
     "model_metrics": {"metric": pa.string(), "value": pa.float64(), "champion": pa.bool_()},
     "rejected_rows": {"reason": pa.string()},

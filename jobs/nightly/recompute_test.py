@@ -27,7 +27,7 @@ def near(a, b, tolerance=1e-6):
     return np.allclose(np.asarray(a, float), np.asarray(b, float), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-for table in ["customer_scores", "features", "segments", "model_metrics", "calibration", "label_audit"]:
+for table in ["customer_scores", "features", "segments", "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit"]:
     con.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{job['out']}/{table}/*/*/*.parquet', hive_partitioning = false)")
 con.execute(f"""CREATE TABLE purchases AS
     SELECT DISTINCT customer_id, CAST(event_time AS DATE) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
@@ -88,6 +88,25 @@ for target in job["targets"]:
         ece, rows, pos, _ = metrics[(name, model, "test", "ece")]
         check((bins["customers"].sum(), bins["positives"].sum()) == (rows, pos), f"{name}: the reliability table of {model} holds other customers")
         check(near((bins["customers"] * (bins["probability_mean"] - bins["rate"]).abs()).sum() / rows, ece), f"{name}: the ECE of {model} is not its table's")
+        # Curves of the same customers: where they end, and the lift of the first tenth.
+        curves = con.execute(f"SELECT curve, point, x, y, customers, positives, expected_positives FROM model_curves WHERE target = '{name}' AND model = '{model}' AND split = 'test'").df()
+        end = curves[(curves["curve"] == "budget") & (curves["point"] == 100)].iloc[0]
+        check((end["customers"], end["positives"]) == (rows, pos), f"{name}: the budget of {model} ends elsewhere")
+        check(near((end["expected_positives"] - pos) / rows, metrics[(name, model, "test", "calibration_in_the_large")][0]), f"{name}: the budget of {model} expects something else")
+        tenth = curves[(curves["curve"] == "gains") & (curves["point"] == 10)].iloc[0]
+        check(near(tenth["y"] / tenth["x"], metrics[(name, model, "test", "top_decile_lift")][0]), f"{name}: the gains of {model} are not its lift")
+        spread = curves[curves["curve"] == "scores"]
+        check((spread["customers"].sum(), spread["positives"].sum()) == (rows, pos), f"{name}: the scores of {model} are spread over other customers")
+    ahead = con.execute(f"SELECT x, y FROM model_curves WHERE target = '{name}' AND split = 'score' AND curve = 'budget' ORDER BY point").df()
+    best = np.concatenate([[0], np.cumsum(np.sort(q)[::-1])])
+    check(near(ahead["y"], np.interp(ahead["x"], np.arange(len(best)), best)), f"{name}: the budget is not the sum of the best probabilities")
+    # Effects of features, on all scored customers: their counts and the range of their values.
+    for feature, missing, n, low, high in con.execute(
+            f"""SELECT feature, coalesce(sum(customers) FILTER (WHERE tenth = 0), 0), sum(customers) FILTER (WHERE tenth IS NOT NULL), any_value(value_low) FILTER (WHERE tenth IS NULL),
+            max(value_high) FROM feature_effects WHERE target = '{name}' GROUP BY 1""").fetchall():
+        v = df[feature].to_numpy(float)[scored]
+        check((missing, n) == (np.isnan(v).sum(), len(v)), f"{name}: the effects of {feature} are of {n} customers, {missing} without a value")
+        check(np.isnan(v).all() or (low, high) == (np.nanmin(v), np.nanmax(v)), f"{name}: {feature} ranges from {low} to {high}")
     _, rows, positives, snapshot = metrics[(name, "logistic", "test", "auc")]
     bought = f"SELECT DISTINCT customer_id FROM purchases WHERE day > DATE '{snapshot}' AND day <= DATE '{snapshot}' + {horizon}"
     if target["kind"] == "churn":

@@ -32,7 +32,8 @@ func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v
 		return nil, err
 	}
 	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t)}, about...)
-	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report)), nil
+	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.CurveTable(all, r.stamp()), predict.EffectTable(all, r.stamp()),
+		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report)), nil
 }
 
 // customerScores is the table that campaigns are run from: a row a customer.

@@ -3,14 +3,13 @@ package predict
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/baseline"
 	"github.com/shoal-data/shoal/models/calibrate"
@@ -72,109 +71,13 @@ func (s *sample) useful(ctx context.Context, p Params, y []float64, sp split) (*
 	return s.data.Select(ctx, tp, names)
 }
 
-// A Fitted is one model of a target, from raw features to a calibrated probability.
-// Its JSON form restores it exactly.
-type Fitted struct {
-	Name    string   `json:"model"`
-	Columns []string `json:"columns"` // that it reads, in order
-
-	// One of these; a logistic model and neighbours have their preparation.
-	Recency  *baseline.Model  `json:"recency,omitempty"`
-	Logistic *logit.Model     `json:"logistic,omitempty"`
-	Prepared *transform.Model `json:"prepared,omitempty"`
-	Trees    *gbdt.Model      `json:"trees,omitempty"`
-
-	Bayes      *baseline.Bayes      `json:"naive_bayes,omitempty"`
-	Neighbours *baseline.Neighbours `json:"nearest_neighbours,omitempty"`
-	Forest     *baseline.Forest     `json:"random_forest,omitempty"`
-
-	// Calibration turns the model's log-odds into the probability; nil leaves them.
-	Calibration *calibrate.Model `json:"calibration,omitempty"`
-}
-
-// UnmarshalJSON refuses a model whose parts do not fit together.
-func (f *Fitted) UnmarshalJSON(data []byte) error {
-	type plain Fitted
-	var p plain
-	if err := json.Unmarshal(data, &p); err != nil {
-		return fmt.Errorf("predict: %w", err)
-	}
-	parts := 0
-	for _, there := range []bool{p.Recency != nil, p.Logistic != nil, p.Trees != nil, p.Bayes != nil, p.Neighbours != nil, p.Forest != nil} {
-		if there {
-			parts++
-		}
-	}
-	switch {
-	case parts != 1 || (p.Logistic != nil || p.Neighbours != nil) != (p.Prepared != nil) || len(p.Columns) == 0:
-		return fmt.Errorf("predict: %d models and %d columns: not a saved model", parts, len(p.Columns))
-	case p.Trees != nil && !slices.Equal(p.Trees.Names, p.Columns):
-		return errors.New("predict: the trees' columns are not the model's: not a saved model")
-	}
-	*f = Fitted(p)
-	return nil
-}
-
-// leastProbability keeps the log-odds of a model that is certain finite.
-const leastProbability = 1e-12
-
-// Scores are the log-odds before calibration, for rows of Columns.
-func (f *Fitted) Scores(dst []float64, x models.Matrix) ([]float64, error) {
-	if f.Trees != nil {
-		return f.Trees.Scores(dst, x)
-	}
-	if f.Prepared != nil {
-		var err error
-		if x, err = f.Prepared.Apply(models.Matrix{}, x); err != nil {
-			return nil, err
-		}
-	}
-	var m interface {
-		Predict(dst []float64, x models.Matrix) ([]float64, error)
-	}
-	switch {
-	case f.Logistic != nil:
-		return f.Logistic.Scores(dst, x)
-	case f.Bayes != nil:
-		m = f.Bayes
-	case f.Neighbours != nil:
-		m = f.Neighbours
-	case f.Forest != nil:
-		m = f.Forest
-	default:
-		m = f.Recency
-	}
-	dst, err := m.Predict(dst, x)
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range dst {
-		dst[i] = math.Log(max(p, leastProbability)) - math.Log1p(-min(p, 1-leastProbability))
-	}
-	return dst, nil
-}
-
-// Calibrated are the probabilities of scores.
-func (f *Fitted) Calibrated(dst, scores []float64) ([]float64, error) {
-	if f.Calibration != nil {
-		return f.Calibration.Predict(dst, scores)
-	}
-	if dst == nil {
-		dst = make([]float64, len(scores))
-	}
-	for i, s := range scores {
-		dst[i] = 1 / (1 + math.Exp(-s))
-	}
-	return dst, nil
-}
-
 // A candidate is a way to learn a target.
 type candidate struct {
 	name string
 	hold int // rows that it is calibrated on at most; 0 is all
 	// fit learns from some rows of the sample; hold, nil on the final fit, says when
 	// to stop. It also returns the log-odds of the rows of hold.
-	fit func(ctx context.Context, rows, hold []uint32) (*Fitted, []float64, error)
+	fit func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error)
 }
 
 // candidates are the ways in rising order of what they can express.
@@ -187,7 +90,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		return v
 	}
 	// held scores rows of the sample by their values.
-	held := func(f *Fitted, hold []uint32) ([]float64, error) {
+	held := func(f *scoring.Model, hold []uint32) ([]float64, error) {
 		if hold == nil {
 			return nil, nil
 		}
@@ -197,8 +100,8 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		}
 		return f.Scores(nil, x)
 	}
-	recency := func(ctx context.Context, rows, hold []uint32) (*Fitted, []float64, error) {
-		f := &Fitted{Name: Recency, Columns: []string{q.Recency()}}
+	recency := func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error) {
+		f := &scoring.Model{Name: Recency, Columns: []string{q.Recency()}}
 		x, err := s.matrix(f.Columns, rows)
 		if err != nil {
 			return nil, nil, err
@@ -216,8 +119,8 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		scores, err := held(f, hold)
 		return f, scores, err
 	}
-	logistic := func(ctx context.Context, rows, hold []uint32) (*Fitted, []float64, error) {
-		f := &Fitted{Name: Logistic, Columns: in.Linear}
+	logistic := func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error) {
+		f := &scoring.Model{Name: Logistic, Columns: in.Linear}
 		rows = thin(rows, logisticRows)
 		x, err := s.matrix(in.Linear, rows)
 		if err != nil {
@@ -245,7 +148,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		return f, scores, err
 	}
 	rounds := 50 // when nothing could be held out
-	trees := func(ctx context.Context, rows, hold []uint32) (*Fitted, []float64, error) {
+	trees := func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error) {
 		tp := treeParams(p)
 		if hold == nil {
 			tp.Trees = rounds
@@ -261,7 +164,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 				return strings.HasSuffix(w.Code, ".constant_columns")
 			})...)
 			m = m.Used()
-			return &Fitted{Name: Trees, Columns: m.Names, Trees: m}, nil, nil
+			return &scoring.Model{Name: Trees, Columns: m.Names, Trees: m}, nil, nil
 		}
 		scores, err := useful.Scores(ctx, m, hold, p.Workers)
 		return nil, scores, err
@@ -277,10 +180,10 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 const baselineRows = 8_000
 
 // baselines are the ways of an afternoon.
-func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) []float64, held func(*Fitted, []uint32) ([]float64, error), y []float64) []candidate {
-	learn := func(name string, hold int, fit func(ctx context.Context, f *Fitted, rows []uint32) error) candidate {
-		return candidate{name, hold, func(ctx context.Context, rows, out []uint32) (*Fitted, []float64, error) {
-			f := &Fitted{Name: name, Columns: in.Linear}
+func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) []float64, held func(*scoring.Model, []uint32) ([]float64, error), y []float64) []candidate {
+	learn := func(name string, hold int, fit func(ctx context.Context, f *scoring.Model, rows []uint32) error) candidate {
+		return candidate{name, hold, func(ctx context.Context, rows, out []uint32) (*scoring.Model, []float64, error) {
+			f := &scoring.Model{Name: name, Columns: in.Linear}
 			if err := fit(ctx, f, thin(rows, baselineRows)); err != nil {
 				return nil, nil, err
 			}
@@ -288,7 +191,7 @@ func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) 
 			return f, scores, err
 		}}
 	}
-	bayes := func(ctx context.Context, f *Fitted, rows []uint32) error {
+	bayes := func(ctx context.Context, f *scoring.Model, rows []uint32) error {
 		x, err := s.matrix(f.Columns, rows)
 		if err != nil {
 			return err
@@ -298,7 +201,7 @@ func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) 
 		f.Bayes, _, err = baseline.FitBayes(ctx, bp, x, labels(rows))
 		return err
 	}
-	neighbours := func(ctx context.Context, f *Fitted, rows []uint32) error {
+	neighbours := func(ctx context.Context, f *scoring.Model, rows []uint32) error {
 		np := baseline.DefaultNeighboursParams()
 		rows = thin(rows, np.Rows)
 		x, err := s.matrix(f.Columns, rows)
@@ -316,7 +219,7 @@ func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) 
 		f.Neighbours, _, err = baseline.FitNeighbours(ctx, np, x, labels(rows))
 		return err
 	}
-	forest := func(ctx context.Context, f *Fitted, rows []uint32) error {
+	forest := func(ctx context.Context, f *scoring.Model, rows []uint32) error {
 		fp := baseline.DefaultForestParams()
 		fp.Seed, fp.Workers = p.Seed, p.Workers
 		m, _, err := baseline.FitForestRows(ctx, fp, s.data, y, rows)
@@ -333,7 +236,7 @@ func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) 
 // learn fits a candidate twice: on the rows of the split that are not held out, whose
 // model shows on the others when to stop and how far its scores are to be
 // trusted; and on all of them, for use.
-func (c candidate) learn(ctx context.Context, sp split, y []float64) (*Fitted, error) {
+func (c candidate) learn(ctx context.Context, sp split, y []float64) (*scoring.Model, error) {
 	hold := sp.hold
 	if c.hold > 0 {
 		hold = thin(hold, c.hold)

@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/metrics"
@@ -67,15 +68,14 @@ func StandingColumn(target string) string { return "standing." + target }
 // An Answer is a target's prediction for every customer.
 type Answer struct {
 	targets.Target
-	Probability []float64 // NaN for who is not eligible, and for all when there is no model
-	Percentile  []float64 // (0, 100): share of the scored customers whom the model thinks less likely
-	Reasons     *Reasons  // nil when there is no model
-	Fitted      *Fitted   // the model that scores; nil when there is none
-	Metrics     []outputs.Metric
-	Calibration []Reliability
-	Audit       []Labels
-	Summary     Summary
-	Warnings    []models.Warning
+	*scoring.Scores                // of eligible customers; of nobody when there is no model
+	Fitted          *scoring.Model // the model that scores; nil when there is none
+	Metrics         []outputs.Metric
+	Calibration     []Reliability
+	Curves          []CurvePoint
+	Audit           []Labels
+	Summary         Summary
+	Warnings        []models.Warning
 }
 
 // Summary is a target's model beside its baseline, out of time.
@@ -132,11 +132,7 @@ func Run(ctx context.Context, p Params, questions []Question, in Input, answered
 }
 
 func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*Answer, error) {
-	n := in.Score.Rows()
-	a := &Answer{Target: q.Target, Probability: make([]float64, n), Percentile: make([]float64, n)}
-	for i := range n {
-		a.Probability[i], a.Percentile[i] = math.NaN(), math.NaN()
-	}
+	a := &Answer{Target: q.Target, Scores: scoring.None(in.Score.Rows())}
 	a.Summary = Summary{Name: q.Name, Kind: q.Kind.String(), Role: q.RoleName(), Gap: q.Gap, Horizon: q.Horizon, ActiveWithin: q.ActiveWithin}
 	a.Summary.Where = q.Condition
 	if q.Kind == targets.Churn && q.Ends != targets.Silence {
@@ -163,7 +159,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err != nil {
 		return nil, err
 	}
-	var fitted []*Fitted
+	var fitted []*scoring.Model
 	for _, c := range a.candidates(p, q, in, s, useful, y) {
 		f, err := c.learn(ctx, sp, y)
 		if errors.Is(err, transform.ErrConstant) {
@@ -181,12 +177,25 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err := a.judge(ctx, p, q, in, fitted, leaks); err != nil {
 		return nil, err
 	}
-	return a, a.score(ctx, p, q, in)
+	standing, err := in.Score.Values(StandingColumn(q.Name))
+	if err != nil {
+		return nil, err
+	}
+	eligible := func(i int) bool { return standing[i] == float64(targets.Eligible) }
+	if a.Scores, err = a.Fitted.Run(ctx, in.Score, eligible, in.Sayings, p.Workers); err != nil {
+		return nil, err
+	}
+	a.Summary.Scored = a.Scored
+	a.forecastCurves(in.Score.AsOf.String())
+	return a, nil
 }
+
+// Columns are what customer_scores says of the target.
+func (a *Answer) Columns() []outputs.Column { return a.Scores.Columns(a.Name, a.Outcome()) }
 
 // tested is a model on the snapshot that it has not seen.
 type tested struct {
-	*Fitted
+	*scoring.Model
 	rows               []int // of the test snapshot's eligible customers; nil is all
 	score, probability []float64
 	loss               []float64 // of each customer
@@ -197,7 +206,7 @@ type tested struct {
 // judge measures every model on the test snapshot and names the champion: the
 // model of the least log-loss, unless that may be by chance no less than the
 // recency rule's.
-func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitted []*Fitted, leaks *leaks) error {
+func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitted []*scoring.Model, leaks *leaks) error {
 	table := in.Past(q.Schedule.Test)
 	labels, err := table.Values(targets.LabelColumn(q.Name))
 	if err != nil {
@@ -220,7 +229,7 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 	all := make([]*tested, len(fitted))
 	sets := make([][]string, 0, len(fitted)+1)
 	for k, f := range fitted {
-		all[k] = &tested{Fitted: f, score: make([]float64, len(y))}
+		all[k] = &tested{Model: f, score: make([]float64, len(y))}
 		if step := (len(y) + neighbourTests - 1) / neighbourTests; f.Neighbours != nil && step > 1 {
 			for i := 0; i < len(y); i += step {
 				all[k].rows = append(all[k].rows, i)
@@ -230,14 +239,14 @@ func (a *Answer) judge(ctx context.Context, p Params, q Question, in Input, fitt
 	}
 	sets = append(sets, leaks.columns())
 	shuffled := make([]float64, len(y))
-	err = scan(ctx, table, p.Workers, func(i int) bool { return place[i] >= 0 }, sets, func(_ int, b *block) error {
-		first := place[b.rows[0]]
+	err = scoring.Scan(ctx, table, p.Workers, func(i int) bool { return place[i] >= 0 }, sets, func(_ int, b *scoring.Block) error {
+		first := place[b.Rows[0]]
 		for k, t := range all {
-			if err := t.test(first, b.x[k]); err != nil {
+			if err := t.test(first, b.X[k]); err != nil {
 				return err
 			}
 		}
-		return leaks.score(shuffled[first:][:len(b.rows)], b.x[len(all)])
+		return leaks.score(shuffled[first:][:len(b.Rows)], b.X[len(all)])
 	})
 	if err != nil {
 		return err
@@ -315,12 +324,15 @@ func (a *Answer) choose(ctx context.Context, p Params, q Question, all []*tested
 			to.Model = best.figures[name]
 		}
 	}
-	a.Fitted, a.Summary.Champion = champion.Fitted, champion.Name
+	a.Fitted, a.Summary.Champion = champion.Model, champion.Name
 	for i := range a.Metrics {
 		a.Metrics[i].Champion = a.Metrics[i].Model == champion.Name
 	}
 	for i := range a.Calibration {
 		a.Calibration[i].Champion = a.Calibration[i].Model == champion.Name
+	}
+	for i := range a.Curves {
+		a.Curves[i].Champion = a.Curves[i].Model == champion.Name
 	}
 	if shift := champion.figures["calibration_in_the_large"]; shift != nil && math.Abs(*shift) > 0.1 {
 		a.warn("target.shift", "target %s: %s says %.0f%% on average at the test snapshot %s, where %.0f%% were positive: the behaviour is moving, so probabilities may be off by as much",
@@ -411,76 +423,6 @@ func (a *Answer) measure(ctx context.Context, p Params, q Question, t *tested, y
 	for _, r := range b.Reliability(10, metrics.EqualCount) {
 		a.Calibration = append(a.Calibration, Reliability{Target: q.Name, Model: t.Name, Snapshot: q.Schedule.Test.String(), ReliabilityBin: r})
 	}
+	a.curves(q, t)
 	return nil
-}
-
-// score applies the champion to the eligible customers, block by block, and says why.
-func (a *Answer) score(ctx context.Context, p Params, q Question, in Input) error {
-	standing, err := in.Score.Values(StandingColumn(q.Name))
-	if err != nil {
-		return err
-	}
-	eligible := func(i int) bool { return standing[i] == float64(targets.Eligible) }
-	a.Reasons = newReasons(a.Fitted, in, len(standing))
-	explainers := make([]*explainer, p.Workers)
-	for w := range explainers {
-		explainers[w] = a.Reasons.explainer(a.Fitted)
-	}
-	scores := slices.Clone(a.Probability) // NaN for who is not eligible
-	err = scan(ctx, in.Score, p.Workers, eligible, [][]string{a.Fitted.Columns, a.Reasons.companions}, func(worker int, b *block) error {
-		of, err := a.Fitted.Scores(nil, b.x[0])
-		if err != nil {
-			return err
-		}
-		for k, i := range b.rows {
-			scores[i] = of[k]
-		}
-		if of, err = a.Fitted.Calibrated(of, of); err != nil {
-			return err
-		}
-		for k, i := range b.rows {
-			a.Probability[i] = of[k]
-		}
-		return explainers[worker].explain(b)
-	})
-	if err != nil {
-		return err
-	}
-	for _, v := range scores {
-		if !math.IsNaN(v) {
-			a.Summary.Scored++
-		}
-	}
-	percentiles(scores, a.Percentile)
-	return nil
-}
-
-// percentiles writes, for every score that is not NaN, the share of the others
-// below it in percent; equal scores share the middle of theirs.
-func percentiles(p, out []float64) {
-	var order []int
-	for i, v := range p {
-		if !math.IsNaN(v) {
-			order = append(order, i)
-		}
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch {
-		case p[a] < p[b]:
-			return -1
-		case p[a] > p[b]:
-			return 1
-		}
-		return a - b
-	})
-	for i := 0; i < len(order); {
-		j := i
-		for j < len(order) && p[order[j]] == p[order[i]] {
-			j++
-		}
-		share := 100 * (float64(i) + float64(j-i)/2) / float64(len(order))
-		for ; i < j; i++ {
-			out[order[i]] = share
-		}
-	}
 }

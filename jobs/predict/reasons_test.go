@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/shap"
 )
@@ -65,7 +66,7 @@ func TestReasonsSumToTheScore(t *testing.T) {
 		spoken := 0
 		for i, p := range a.Probability {
 			sum, before := base, math.Inf(1)
-			for k := range perCustomer {
+			for k := range scoring.ReasonsEach {
 				effect := a.Reasons.Effect(i, k)
 				text, ok := a.Reasons.Text(i, k)
 				if ok != !math.IsNaN(effect) || ok && math.IsNaN(p) || ok != (text != "") {
@@ -88,17 +89,6 @@ func TestReasonsSumToTheScore(t *testing.T) {
 		}
 		if spoken < a.Summary.Scored/2 {
 			t.Errorf("%s: days since the last purchase are a reason for %d of %d customers", c.champion, spoken, a.Summary.Scored)
-		}
-	}
-}
-
-func TestTopics(t *testing.T) {
-	for name, want := range map[string]string{
-		"spend_30d": "spend", "spend_lifetime": "spend", "spend_trend_30d_90d": "spend_trend_30d", "days_since_last_purchase": "days_since_last_purchase",
-		"card": "card", "paid": "paid", "was_paid": "was_paid", "_d": "_d",
-	} {
-		if got := topicOf(name); got != want {
-			t.Errorf("%s is of topic %s, want %s", name, got, want)
 		}
 	}
 }

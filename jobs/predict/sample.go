@@ -2,12 +2,9 @@ package predict
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -181,74 +178,4 @@ func thin(rows []uint32, most int) []uint32 {
 		kept = append(kept, rows[k])
 	}
 	return kept
-}
-
-// A block is some kept rows of one part of a table.
-type block struct {
-	rows []int           // of the table, rising
-	x    []models.Matrix // as many rows, one for each set of columns
-}
-
-// scan hands the rows of a table for which keep is true to work, block by block
-// and from several goroutines, each with its own number. sets are the columns
-// that work wants.
-func scan(ctx context.Context, t *features.Table, workers int, keep func(row int) bool, sets [][]string, work func(worker int, b *block) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	blocks := make(chan *block, workers)
-	free := make(chan *block, 2*workers+1)
-	for range cap(free) {
-		b := &block{x: make([]models.Matrix, len(sets))}
-		for k, names := range sets {
-			b.x[k].Names = names
-		}
-		free <- b
-	}
-	g.Go(func() error {
-		defer close(blocks)
-		row := 0
-		for part := range t.Parts() {
-			var b *block
-			select {
-			case b = <-free:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			b.rows = b.rows[:0]
-			for i := range part.Rows() {
-				if keep(row + i) {
-					b.rows = append(b.rows, row+i)
-				}
-			}
-			of := func(i int) bool { return keep(row + i) }
-			for k, names := range sets {
-				var err error
-				if b.x[k].Data, err = part.Matrix(b.x[k].Data[:0], names, of); err != nil {
-					return err
-				}
-			}
-			row += part.Rows()
-			if len(b.rows) == 0 {
-				free <- b
-				continue
-			}
-			select {
-			case blocks <- b:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
-	})
-	for w := range workers {
-		g.Go(func() error {
-			for b := range blocks {
-				if err := work(w, b); err != nil {
-					return fmt.Errorf("rows %d to %d: %w", b.rows[0], b.rows[len(b.rows)-1], err)
-				}
-				free <- b
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }

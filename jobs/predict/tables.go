@@ -1,44 +1,9 @@
 package predict
 
 import (
-	"fmt"
-
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/models/metrics"
 )
-
-// bands are the names of percentiles from the given one on.
-var bands = []struct {
-	from float64
-	name string
-}{{90, "very high"}, {75, "high"}, {25, "medium"}, {0, "low"}}
-
-// Columns are what customer_scores says of a target: row i is customer i.
-func (a *Answer) Columns() []outputs.Column {
-	columns := []outputs.Column{
-		outputs.Float(a.Name+"_probability", "probability", "Probability of "+a.Target.Outcome()+"; null for who is not eligible.", func(i int) float64 { return a.Probability[i] }),
-		outputs.Float(a.Name+"_percentile", "percent", "Percent of the scored customers whom the model thinks less likely, ties counting half. It also ranks customers of equal probability, where the model tells them apart.", func(i int) float64 { return a.Percentile[i] }),
-		outputs.Text(a.Name+"_band", "Where the percentile lies: very high from 90, high from 75, medium from 25, low below.", func(i int) (string, bool) {
-			for _, b := range bands {
-				if a.Percentile[i] >= b.from { // NaN is not
-					return b.name, true
-				}
-			}
-			return "", false
-		}),
-	}
-	for k := range perCustomer {
-		rank := []string{"strongest", "second", "third"}[k]
-		columns = append(columns,
-			outputs.Text(fmt.Sprintf("%s_reason_%d", a.Name, k+1), "The "+rank+" reason for the probability, with the customer's own value.", func(i int) (string, bool) {
-				return a.Reasons.Text(i, k)
-			}),
-			outputs.Float(fmt.Sprintf("%s_reason_%d_effect", a.Name, k+1), "log-odds", "What it adds to the model's log-odds: above 0 it makes the outcome likelier. The Shapley value of the column, together with those of the same measure over other windows.", func(i int) float64 {
-				return a.Reasons.Effect(i, k)
-			}))
-	}
-	return columns
-}
 
 // A Reliability is customers of similar probability, and how many of them had the
 // outcome: a row of the table calibration.

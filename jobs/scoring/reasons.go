@@ -1,4 +1,4 @@
-package predict
+package scoring
 
 import (
 	"math"
@@ -10,8 +10,8 @@ import (
 	"github.com/shoal-data/shoal/models/shap"
 )
 
-// perCustomer is how many reasons a customer's prediction is given.
-const perCustomer = 3
+// ReasonsEach is how many reasons a customer's prediction is given at most.
+const ReasonsEach = 3
 
 // Reasons say, of every scored customer, which columns moved the prediction most.
 type Reasons struct {
@@ -20,7 +20,7 @@ type Reasons struct {
 	companions []string // columns that sayings mention
 	companion  []int    // by column: its place in companions, -1 for none
 	topic      []int    // by column: columns of one topic say the same of different windows
-	of         []reason // perCustomer a row
+	of         []reason // ReasonsEach a row
 }
 
 // A reason is a column with the customer's own value.
@@ -30,11 +30,11 @@ type reason struct {
 	value, companion float32
 }
 
-func newReasons(f *Fitted, in Input, rows int) *Reasons {
-	r := &Reasons{columns: f.Columns, of: make([]reason, perCustomer*rows)}
+func newReasons(f *Model, sayings map[string]*features.Saying, rows int) *Reasons {
+	r := &Reasons{columns: f.Columns, of: make([]reason, ReasonsEach*rows)}
 	topics := map[string]int{}
 	for _, name := range f.Columns {
-		s := in.Sayings[name]
+		s := sayings[name]
 		r.sayings = append(r.sayings, s)
 		at := -1
 		if s != nil && s.Companion != "" {
@@ -76,7 +76,7 @@ func (r *Reasons) Text(row, k int) (text string, ok bool) {
 	if r == nil {
 		return "", false
 	}
-	of := r.of[perCustomer*row+k]
+	of := r.of[ReasonsEach*row+k]
 	if of.effect == 0 {
 		return "", false
 	}
@@ -89,16 +89,16 @@ func (r *Reasons) Text(row, k int) (text string, ok bool) {
 // Effect is what the k-th reason of a customer adds to the log-odds, NaN when
 // there is none.
 func (r *Reasons) Effect(row, k int) float64 {
-	if r == nil || r.of[perCustomer*row+k].effect == 0 {
+	if r == nil || r.of[ReasonsEach*row+k].effect == 0 {
 		return math.NaN()
 	}
-	return float64(r.of[perCustomer*row+k].effect)
+	return float64(r.of[ReasonsEach*row+k].effect)
 }
 
 // An explainer finds reasons, for one goroutine.
 type explainer struct {
 	*Reasons
-	fitted  *Fitted
+	fitted  *Model
 	trees   *shap.Session
 	sums    []float64 // by topic
 	largest []int     // by topic: the column of the largest share
@@ -106,7 +106,7 @@ type explainer struct {
 	prepared []int
 }
 
-func (r *Reasons) explainer(f *Fitted) *explainer {
+func (r *Reasons) explainer(f *Model) *explainer {
 	topics := 0
 	if len(r.topic) > 0 {
 		topics = slices.Max(r.topic) + 1
@@ -126,8 +126,8 @@ func (r *Reasons) explainer(f *Fitted) *explainer {
 // explain writes the reasons of a block's rows: the columns' Shapley values, those
 // of one topic together, for which the column that moves the prediction most the
 // same way speaks.
-func (e *explainer) explain(b *block) error {
-	x, shares, column := b.x[0], models.Matrix{}, func(j int) int { return j }
+func (e *explainer) explain(b *Block, s *sample) error {
+	x, shares, column := b.X[0], models.Matrix{}, func(j int) int { return j }
 	var err error
 	switch f := e.fitted; {
 	case e.trees != nil:
@@ -154,9 +154,10 @@ func (e *explainer) explain(b *block) error {
 	if err != nil {
 		return err
 	}
-	for k, row := range b.rows {
+	for k, row := range b.Rows {
 		clear(e.sums)
 		of := shares.Row(k)
+		s.take(row, x.Row(k), of, column)
 		for j, v := range of {
 			e.sums[e.topic[column(j)]] += v
 		}
@@ -169,13 +170,13 @@ func (e *explainer) explain(b *block) error {
 				e.largest[t] = j
 			}
 		}
-		for n, t := range shap.Top(e.sums, perCustomer) {
+		for n, t := range shap.Top(e.sums, ReasonsEach) {
 			c := column(e.largest[t])
 			r := reason{effect: float32(e.sums[t]), column: int32(c), value: float32(x.Row(k)[c]), companion: float32(math.NaN())}
 			if at := e.companion[c]; at >= 0 {
-				r.companion = float32(b.x[1].Row(k)[at])
+				r.companion = float32(b.X[1].Row(k)[at])
 			}
-			e.of[perCustomer*row+n] = r
+			e.of[ReasonsEach*row+n] = r
 		}
 	}
 	return nil

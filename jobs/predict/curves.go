@@ -1,0 +1,207 @@
+package predict
+
+import (
+	"math"
+	"slices"
+
+	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/scoring"
+	"github.com/shoal-data/shoal/models/metrics"
+)
+
+// Kinds of curve.
+const (
+	curveROC       = "roc"
+	curvePrecision = "precision_recall"
+	curveGains     = "gains"
+	curveBudget    = "budget"
+	curveScores    = "scores"
+)
+
+const (
+	curveSteps = 100 // a curve has a point more
+	scoreBins  = 50
+)
+
+// A CurvePoint is a point of a curve of a model: a row of model_curves. What is not
+// defined is NaN.
+type CurvePoint struct {
+	Target, Model, Split, Snapshot string
+	Champion                       bool
+	Curve                          string
+	Point                          int
+	X, Y                           float64
+	Customers, Positives, Expected float64
+}
+
+// curves appends what a model's ranking and probabilities are worth on the test snapshot.
+func (a *Answer) curves(q Question, t *tested) {
+	b, nan := t.binary, math.NaN()
+	at := CurvePoint{Target: q.Name, Model: t.Name, Split: "test", Snapshot: q.Schedule.Test.String(), Customers: nan, Positives: nan, Expected: nan}
+	add := func(c CurvePoint) { a.Curves = append(a.Curves, c) }
+	for _, c := range []struct {
+		name string
+		of   []metrics.Point
+	}{{curveROC, b.ROC(curveSteps)}, {curvePrecision, b.PrecisionRecall(curveSteps)}} {
+		for i, p := range c.of {
+			at.Curve, at.Point, at.X, at.Y = c.name, i, p.X, p.Y
+			add(at)
+		}
+	}
+	var budget []CurvePoint
+	for i := range curveSteps + 1 {
+		at.Point, at.Customers = i, float64(i)*float64(b.Rows())/curveSteps
+		at.Positives, at.Expected = b.Head(at.Customers)
+		if b.Positives() > 0 {
+			at.Curve, at.X, at.Y = curveGains, float64(i)/curveSteps, at.Positives/float64(b.Positives())
+			add(at)
+		}
+		at.Curve, at.X, at.Y = curveBudget, at.Customers, at.Positives
+		budget = append(budget, at)
+	}
+	a.Curves = append(a.Curves, budget...)
+	at.Expected = nan
+	for i, s := range b.Distribution(scoreBins) {
+		at.Curve, at.Point, at.X, at.Y = curveScores, i, s.Low, float64(s.Rows)/float64(b.Rows())
+		at.Customers, at.Positives = float64(s.Rows), float64(s.Positives)
+		add(at)
+	}
+}
+
+// forecastCurves appends what contacting the customers of the run's date should bring, and how
+// they are spread.
+func (a *Answer) forecastCurves(date string) {
+	p := make([]float64, 0, a.Scored)
+	for _, v := range a.Probability {
+		if !math.IsNaN(v) {
+			p = append(p, v)
+		}
+	}
+	if len(p) == 0 {
+		return
+	}
+	slices.SortFunc(p, func(a, b float64) int {
+		switch {
+		case a > b:
+			return -1
+		case a < b:
+			return 1
+		}
+		return 0
+	})
+	nan := math.NaN()
+	at := CurvePoint{Target: a.Name, Model: a.Fitted.Name, Split: "score", Snapshot: date, Champion: true, Curve: curveBudget, Positives: nan}
+	sum, taken := 0.0, 0
+	for i := range curveSteps + 1 {
+		k := float64(i) * float64(len(p)) / curveSteps
+		for ; taken < int(k); taken++ {
+			sum += p[taken]
+		}
+		at.Point, at.X, at.Customers, at.Expected = i, k, k, sum
+		if part := k - float64(taken); part > 0 && taken < len(p) {
+			at.Expected += part * p[taken]
+		}
+		at.Y = at.Expected
+		a.Curves = append(a.Curves, at)
+	}
+	var bins [scoreBins]int
+	for _, v := range p {
+		bins[min(int(v*scoreBins), scoreBins-1)]++
+	}
+	at.Curve, at.Expected = curveScores, nan
+	for i, n := range bins {
+		at.Point, at.X, at.Y, at.Customers = i, float64(i)/scoreBins, float64(n)/float64(len(p)), float64(n)
+		a.Curves = append(a.Curves, at)
+	}
+}
+
+// CurveTable holds every curve, point by point. Columns of stamp follow the first.
+func CurveTable(all []*Answer, stamp []outputs.Column) outputs.Table {
+	var l outputs.Layout[CurvePoint]
+	for _, a := range all {
+		l.Rows = append(l.Rows, a.Curves...)
+	}
+	number := func(name, unit, meaning string, v func(c CurvePoint) float64) outputs.Column {
+		return l.Float(name, unit, meaning, v)
+	}
+	return l.Table("model_curves", l.Text("target", "What is predicted.", func(c CurvePoint) string { return c.Target }), stamp, []outputs.Column{
+		l.Text("model", "The method.", func(c CurvePoint) string { return c.Model }),
+		l.Text("split", "test: out of time, on a snapshot that the model has not seen; score: the run's own date, whose outcome is to come.", func(c CurvePoint) string { return c.Split }),
+		l.Text("snapshot", "The as-of date that is predicted from, YYYY-MM-DD.", func(c CurvePoint) string { return c.Snapshot }),
+		l.Text("curve", "roc: y is the true positive rate at the false positive rate x. "+
+			"precision_recall: y is the precision at the recall x. "+
+			"gains: y is the share of all positives among the share x of the customers whom the model ranks highest; y/x is the lift. "+
+			"budget: y is how many positives are among the x customers ranked highest: those that there were at the test snapshot, those to be expected at the run's date. "+
+			"scores: y is the share of the customers whose probability lies in [x, x + 0.02), at 0.98 with 1.", func(c CurvePoint) string { return c.Curve }),
+		outputs.Integer("point", "", "The place on the curve, from 0: 101 points evenly apart in x, 50 for scores. Customers who tie count in part.", func(i int) (int, bool) { return l.Rows[i].Point, true }),
+		number("x", "", "See curve.", func(c CurvePoint) float64 { return c.X }),
+		number("y", "", "See curve.", func(c CurvePoint) float64 { return c.Y }),
+		number("customers", "customers", "gains, budget: the customers ranked highest; scores: the customers of these probabilities.", func(c CurvePoint) float64 { return c.Customers }),
+		number("positives", "customers", "Of these, with the outcome; null at the run's date.", func(c CurvePoint) float64 { return c.Positives }),
+		number("expected_positives", "customers", "gains, budget: the sum of their probabilities.", func(c CurvePoint) float64 { return c.Expected }),
+		outputs.Boolean("champion", "Whether the scores of the run come from this model.", func(i int) bool { return l.Rows[i].Champion }),
+	})
+}
+
+// An effectRow is a row of feature_effects.
+type effectRow struct {
+	answer    *Answer
+	feature   int
+	band      int // of the feature's; -1 is all customers
+	customers int
+}
+
+// EffectTable says what every feature does to the champions' predictions. Columns
+// of stamp follow the first.
+func EffectTable(all []*Answer, stamp []outputs.Column) outputs.Table {
+	var l outputs.Layout[effectRow]
+	for _, a := range all {
+		if a.Effects == nil {
+			continue
+		}
+		for f, of := range a.Effects.Features {
+			l.Rows = append(l.Rows, effectRow{a, f, -1, a.Effects.Customers})
+			for b, band := range of.Slices {
+				l.Rows = append(l.Rows, effectRow{a, f, b, band.Customers})
+			}
+		}
+	}
+	feature := func(r effectRow) *scoring.FeatureEffect { return &r.answer.Effects.Features[r.feature] }
+	tenth := func(i int) (int, bool) {
+		r := l.Rows[i]
+		if r.band < 0 {
+			return 0, false
+		}
+		return feature(r).Slices[r.band].Tenth, true
+	}
+	number := func(name, unit, meaning string, all func(f *scoring.FeatureEffect) float64, band func(b *scoring.ValueBand) float64) outputs.Column {
+		return l.Float(name, unit, meaning, func(r effectRow) float64 {
+			if r.band < 0 {
+				return all(feature(r))
+			}
+			return band(&feature(r).Slices[r.band])
+		})
+	}
+	over := func(of func(b *scoring.ValueBand) float64) func(f *scoring.FeatureEffect) float64 { // all customers
+		return func(f *scoring.FeatureEffect) float64 {
+			sum, n := 0.0, 0
+			for i := range f.Slices {
+				sum, n = sum+of(&f.Slices[i])*float64(f.Slices[i].Customers), n+f.Slices[i].Customers
+			}
+			return sum / float64(n)
+		}
+	}
+	mean := func(b *scoring.ValueBand) float64 { return b.Mean }
+	return l.Table("feature_effects", l.Text("target", "What is predicted.", func(r effectRow) string { return r.answer.Name }), stamp, []outputs.Column{
+		l.Text("model", "The method that the scores of the run come from.", func(r effectRow) string { return r.answer.Fitted.Name }),
+		l.Text("feature", "The feature; those that the model does not use have no rows.", func(r effectRow) string { return feature(r).Feature }),
+		l.Text("unit", "The feature's unit.", func(r effectRow) string { return feature(r).Unit }),
+		outputs.Integer("rank", "", "The feature's place by mean_absolute_effect over all customers, from 1.", func(i int) (int, bool) { return feature(l.Rows[i]).Rank, true }),
+		outputs.Integer("tenth", "", "Null: all customers. 0: those without a value. 1 to 10: tenths of the others by rising value; equal values stay together, so tenths may be missing.", tenth),
+		number("value_low", "", "The least value of these customers, in the feature's unit; null for those without.", func(f *scoring.FeatureEffect) float64 { return f.Low() }, func(b *scoring.ValueBand) float64 { return b.Low }),
+		number("value_high", "", "The greatest.", func(f *scoring.FeatureEffect) float64 { return f.High() }, func(b *scoring.ValueBand) float64 { return b.High }),
+		outputs.Integer("customers", "customers", "These customers, of those scored at the run's date: a sample of 10,000 at most.", func(i int) (int, bool) { return l.Rows[i].customers, true }),
+		number("mean_effect", "log-odds", "The mean of what the customer's value adds to the model's log-odds before calibration, a Shapley value: above 0 it makes the outcome likelier.", over(mean), mean),
+		number("mean_absolute_effect", "log-odds", "The mean of its size, whichever its sign: how much the feature matters.", func(f *scoring.FeatureEffect) float64 { return f.MeanAbsolute }, func(b *scoring.ValueBand) float64 { return b.MeanAbsolute }),
+	})
+}
