@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/bits"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -21,7 +20,11 @@ import (
 // it has an event before it. done, which may be nil, hears of each finished
 // bucket.
 func Build(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error, done func(bucket int)) error {
-	builders := newBuilders(store, families, snapshots, workers, deliver)
+	var builders []*builder
+	builders = newBuilders(store, families, snapshots, workers, func(w int, b Batch) error {
+		defer builders[w].reuse(b)
+		return deliver(w, b)
+	})
 	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
 	if err := store.Replay(ctx, workers, visit, done); err != nil {
 		return err
@@ -52,6 +55,7 @@ func Stream(ctx context.Context, store *timeline.Store, families []Family, snaps
 			if err := write(b); err != nil {
 				return err
 			}
+			builders[w].reuse(b)
 		}
 		clear(held[w])
 		held[w] = held[w][:0]
@@ -97,8 +101,9 @@ type builder struct {
 
 // pending are rows that have not been delivered.
 type pending struct {
-	ids    array.Builder
-	values []float64 // row-major
+	ids  array.Builder
+	rows *columns   // nil before the first row
+	free []*columns // of batches that have been consumed
 }
 
 func (b *builder) visit(bucket int, t *timeline.Timeline) error {
@@ -169,16 +174,22 @@ func (b *builder) tryFuture(s Snapshot, t *timeline.Timeline, computed []float64
 
 // row makes room for one more row of NaN.
 func (p *pending) row(width int) []float64 {
-	at := len(p.values)
-	if at+width > cap(p.values) {
-		grown := make([]float64, at, min(2*(at+width), batchRows*width))
-		copy(grown, p.values)
-		p.values = grown
+	if p.rows == nil {
+		if n := len(p.free); n > 0 {
+			p.rows, p.free = p.free[n-1], p.free[:n-1]
+		} else {
+			p.rows = newColumns(width)
+		}
 	}
-	p.values = p.values[:at+width]
-	row := p.values[at:]
+	row := p.rows.next()
 	nulls(row)
 	return row
+}
+
+// reuse takes back the memory of a batch that has been consumed.
+func (b *builder) reuse(batch Batch) {
+	p := &b.tables[batch.Snapshot]
+	p.free = append(p.free, batch.columns)
 }
 
 func (b *builder) flushAll() error {
@@ -195,9 +206,9 @@ func (b *builder) flush(snapshot int) error {
 	if p.ids.Len() == 0 {
 		return nil
 	}
-	rec := record(b.schemas[snapshot], p.ids.NewArray(), p.values)
-	p.values = p.values[:0]
-	return b.deliver(Batch{Snapshot: snapshot, Bucket: b.bucket, Record: rec})
+	batch := Batch{Snapshot: snapshot, Bucket: b.bucket, Record: p.rows.record(b.schemas[snapshot], p.ids.NewArray()), columns: p.rows}
+	p.rows = nil
+	return b.deliver(batch)
 }
 
 func appendID(b array.Builder, t datasets.IDType, id string) error {
@@ -214,62 +225,4 @@ func appendID(b array.Builder, t datasets.IDType, id string) error {
 		return fmt.Errorf("features: customer ids of type %v have no column type", t)
 	}
 	return nil
-}
-
-// record turns row-major values into columns; NaN becomes null.
-func record(schema *arrow.Schema, ids arrow.Array, rows []float64) arrow.Record {
-	n, width := ids.Len(), schema.NumFields()-1
-	columns := make([]arrow.Array, width+1)
-	columns[0] = ids
-	// Eight rows at a time, so that a cache line of values is written whole, and
-	// a byte of the columns' bitmaps.
-	values := make([]float64, n*width)
-	step := (n + 7) / 8
-	valid := make([]byte, step*width)
-	nulls := make([]int, width)
-	for i := 0; i < n; i += 8 {
-		some := min(8, n-i)
-		block := rows[i*width:][:some*width]
-		for j := range width {
-			column := values[j*n+i:][:some]
-			marks := byte(0)
-			for k := range column {
-				if v := block[k*width+j]; v == v {
-					column[k] = v
-					marks |= 1 << k
-				}
-			}
-			valid[j*step+i/8] = marks
-			nulls[j] += some - bits.OnesCount8(marks)
-		}
-	}
-	for j := range width {
-		columns[j+1] = column(values[j*n:][:n:n], valid[j*step:][:step:step], nulls[j])
-	}
-	return array.NewRecord(schema, columns, int64(n))
-}
-
-// column is an Arrow column over values, which it takes.
-func column(values []float64, valid []byte, nulls int) arrow.Array {
-	var bitmap *memory.Buffer
-	if nulls > 0 {
-		bitmap = memory.NewBufferBytes(valid)
-	}
-	data := array.NewData(arrow.PrimitiveTypes.Float64, len(values), []*memory.Buffer{bitmap, memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(values))}, nil, nulls, 0)
-	return array.NewFloat64Data(data)
-}
-
-// floats is an Arrow column over values, which it takes; NaN becomes null.
-func floats(values []float64) arrow.Array {
-	valid := make([]byte, (len(values)+7)/8)
-	nulls := 0
-	for i, v := range values {
-		if math.IsNaN(v) {
-			values[i] = 0
-			nulls++
-		} else {
-			valid[i/8] |= 1 << (i % 8)
-		}
-	}
-	return column(values, valid, nulls)
 }

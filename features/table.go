@@ -44,11 +44,13 @@ const futureOneIn = 256
 // A Batch is at most batchRows of one bucket's customers at one snapshot: the
 // customer id, then the features, then the labels, as Schema declares them;
 // rows are in the order of the ids, and so are the batches of a bucket.
-// Undefined values are null. The consumer may keep it.
+// Undefined values are null. It is the consumer's until it returns: its memory is
+// used again.
 type Batch struct {
 	Snapshot int
 	Bucket   int
 	Record   arrow.Record
+	columns  *columns
 }
 
 // batchRows bounds what a worker holds of a snapshot before it delivers it.

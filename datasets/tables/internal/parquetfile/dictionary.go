@@ -1,5 +1,7 @@
 package parquetfile
 
+import "slices"
+
 // maxDictionary is the most values a column chunk's dictionary holds: their
 // indexes and the hash table's slots fit 16 bits. The chunk's pages after it
 // is full have plain values.
@@ -34,11 +36,19 @@ func hash(v uint64) uint64 {
 // returns how many it did before the dictionary was full.
 func (d *words) appendIndexes(dst []uint16, values []uint64) ([]uint16, int) {
 	slots, shift := d.slots, d.shift
+	dst = slices.Grow(dst, len(values))
+	var last uint64 // many a column is one value almost everywhere
+	var again uint16
+	known := false
 	for i, v := range values {
-		at := hash(v) >> shift
+		if known && v == last {
+			dst = append(dst, again)
+			continue
+		}
+		at, entry := hash(v)>>shift, uint16(0)
 		for {
 			at &= uint64(len(slots) - 1)
-			entry := slots[at]
+			entry = slots[at]
 			if entry == 0 {
 				if len(d.values) == maxDictionary {
 					return dst, i
@@ -50,15 +60,15 @@ func (d *words) appendIndexes(dst []uint16, values []uint64) ([]uint16, int) {
 					d.grow()
 					slots, shift = d.slots, d.shift
 				}
-				dst = append(dst, entry-1)
 				break
 			}
 			if d.values[entry-1] == v {
-				dst = append(dst, entry-1)
 				break
 			}
 			at++
 		}
+		last, again, known = v, entry-1, true
+		dst = append(dst, again)
 	}
 	return dst, len(values)
 }
