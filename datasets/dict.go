@@ -188,6 +188,20 @@ func (d *Dict) Value(code uint32) string {
 	return d.shards[code&(DictShards-1)].values[code>>dictShardBits]
 }
 
+// Lookup is Value for whoever runs beside Code; ok is false for a code that was not given.
+func (d *Dict) Lookup(code uint32) (value string, ok bool) {
+	if code == 0 {
+		return "", false
+	}
+	s := &d.shards[Shard(code)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if local := Local(code); local < len(s.values) {
+		return s.values[local], true
+	}
+	return "", false
+}
+
 // Hash is the 64-bit hash of the value behind a non-null code: a property of
 // the value alone. It must not run beside Code.
 func (d *Dict) Hash(code uint32) uint64 {

@@ -33,6 +33,9 @@ func closing(w io.Writer, s *nightly.Summary) {
 	if in.Withheld > 0 {
 		p("  %s rows without consent left out\n", count(in.Withheld))
 	}
+	if in.Erased > 0 {
+		p("  %s rows of people to be forgotten left out\n", count(in.Erased))
+	}
 	if d := in.Identity; d != nil {
 		p("  %s rows were of an alias (%s of %s met); %s customers had several ids\n", count(d.RowsRekeyed), count(d.AliasesMet), count(d.Aliases), count(d.CustomersMerged))
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
+	"github.com/shoal-data/shoal/datasets/scan/internal/consent"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
 	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 	"github.com/shoal-data/shoal/datasets/scan/internal/inspect"
 	"github.com/shoal-data/shoal/datasets/scan/internal/outline"
+	"github.com/shoal-data/shoal/datasets/scan/internal/pseudonym"
 	"github.com/shoal-data/shoal/datasets/scan/internal/rates"
 	"github.com/shoal-data/shoal/datasets/scan/internal/sample"
 	"github.com/shoal-data/shoal/datasets/storage"
@@ -59,6 +61,15 @@ const CustomerKind = identity.CustomerKind
 
 // An IdentityReport is what the identity tables did to the rows.
 type IdentityReport = identity.Report
+
+// A ConsentSpec is where erasure lists and consent tables are.
+type ConsentSpec = consent.Spec
+
+// A ConsentTable is an erasure list or a consent table.
+type ConsentTable = consent.Table
+
+// A PseudonymKey is what customers' ids are hashed with.
+type PseudonymKey = pseudonym.Key
 
 // A RateSpec is where currency rates are and what they mean.
 type RateSpec = rates.Spec

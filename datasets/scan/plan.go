@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/bind"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
+	"github.com/shoal-data/shoal/datasets/scan/internal/consent"
 	"github.com/shoal-data/shoal/datasets/scan/internal/eventsql"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
@@ -28,13 +29,15 @@ type Plan struct {
 	Bytes     int64
 	RowGroups int
 	IDType    datasets.IDType // of customer ids in all sources
-	Lookups   []File          // of the tables of identity and rates; not among Files
+	Lookups   []File          // of the tables beside the sources; not among Files
 	Warnings  []string        // what the user may not expect, in a fixed order
 
 	fsys     storage.FS
 	sources  []Source
 	identity *identity.Tables   // nil when there are none
 	rates    *rates.Table       // nil when amounts stay as they are
+	consent  *consent.Tables    // nil when everybody's events may be used
+	key      PseudonymKey       // nil when customers keep their ids
 	fields   [][]datasets.Field // mapped fields of each source, in order
 	files    []planFile         // Files[i] is about files[i]
 }
@@ -61,7 +64,7 @@ func NewPlan(ctx context.Context, fsys storage.FS, sources []Source) (*Plan, err
 
 // Plan is NewPlan for sources and the tables beside them.
 func (in Input) Plan(ctx context.Context, fsys storage.FS) (*Plan, error) {
-	p := &Plan{fsys: fsys, sources: slices.Clone(in.Sources)}
+	p := &Plan{fsys: fsys, sources: slices.Clone(in.Sources), key: in.Pseudonyms}
 	if len(in.Sources) == 0 {
 		return nil, fault.InSource(Config, "", "there is no source")
 	}
@@ -256,6 +259,13 @@ func (p *Plan) openLookups(ctx context.Context, in Input) (err error) {
 			p.Warnings = append(p.Warnings, t.Warnings...)
 		}
 	}
+	if c := in.Consent; c != nil {
+		if p.consent, err = consent.Open(ctx, p.fsys, *c); err != nil {
+			return err
+		}
+		p.Lookups = append(p.Lookups, p.consent.List()...)
+		p.Warnings = append(p.Warnings, p.consent.Warnings()...)
+	}
 	for i := range p.sources {
 		if s := &p.sources[i]; s.aliased() && p.identity == nil {
 			return fault.InSource(Config, s.Name, "its ids are of kind %q, and no identity table says whose they are", s.IDKind)
@@ -306,7 +316,8 @@ func (p *Plan) checkIDs() error {
 //
 // with times in UTC, customers as the identity tables resolve them and amounts as the
 // rates convert them. It shares nothing with the reader but the plan, and so can be held
-// against it. Four things differ: DuckDB refuses whole files where the reader refuses rows
+// against it. It knows neither erasures, consent tables nor pseudonyms. Four more things
+// differ: DuckDB refuses whole files where the reader refuses rows
 // with text that is not UTF-8 or timestamps beyond its range, it reads no DECIMAL of more
 // than 38 digits, it does not know Options.Before, and where a clock is set back across
 // midnight it takes the rates of the day that the clock shows, not of the one that has begun.

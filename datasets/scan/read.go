@@ -8,11 +8,13 @@ import (
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
+	"github.com/shoal-data/shoal/datasets/scan/internal/consent"
 	"github.com/shoal-data/shoal/datasets/scan/internal/fault"
 	"github.com/shoal-data/shoal/datasets/scan/internal/files"
 	"github.com/shoal-data/shoal/datasets/scan/internal/identity"
 	"github.com/shoal-data/shoal/datasets/scan/internal/lexical"
 	"github.com/shoal-data/shoal/datasets/scan/internal/ordered"
+	"github.com/shoal-data/shoal/datasets/scan/internal/pseudonym"
 	"github.com/shoal-data/shoal/datasets/scan/internal/rates"
 )
 
@@ -33,7 +35,15 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	resolver, quotes, err := p.loadLookups(ctx, dicts, opts.Workers)
+	ids := dicts.Customer
+	if p.key != nil {
+		ids = datasets.NewDict() // that the caller never sees
+	}
+	resolver, quotes, err := p.loadLookups(ctx, ids, opts.Workers)
+	if err != nil {
+		return nil, err
+	}
+	register, err := p.register(ctx, resolver, ids, opts.Workers)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +52,7 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	var tasks []task
 	shared := make([]files.Shared, len(p.files))
 	total := newTally(p, opts)
-	rep := &Report{Files: len(p.Files), Rows: p.Rows, IDType: p.IDType}
+	rep := &Report{Files: len(p.Files), Rows: p.Rows, IDType: p.DeliveredIDs()}
 	prog := ordered.Progress{Call: opts.Progress, Total: p.Rows}
 	for i := range p.files {
 		for g := range p.files[i].groups {
@@ -69,9 +79,12 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	workers := make([]*worker, opts.Workers)
 	err = ordered.Run(ctx, len(tasks), opts.Workers, func(ctx context.Context, n, i int) error {
 		if workers[n] == nil {
-			w := &worker{plan: p, index: n, dicts: dicts, opts: opts, emit: emit, source: -1, progress: &prog, matches: matches, tally: newTally(p, opts)}
+			w := &worker{plan: p, index: n, dicts: dicts, customers: ids, register: register, opts: opts, emit: emit, source: -1, progress: &prog, matches: matches, tally: newTally(p, opts)}
 			if resolver != nil {
 				w.ids = resolver.NewReader()
+			}
+			if p.key != nil {
+				w.pseudonyms = p.key.NewReader(p.IDType, ids, dicts.Customer)
 			}
 			if quotes != nil {
 				w.exchange = quotes.NewReader(dicts.Currency)
@@ -98,10 +111,10 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 	if err != nil {
 		return nil, err
 	}
-	ids, exchanges := make([]*identity.Reader, len(workers)), make([]*rates.Reader, len(workers))
+	identities, exchanges := make([]*identity.Reader, len(workers)), make([]*rates.Reader, len(workers))
 	for i, w := range workers {
 		if w != nil {
-			ids[i], exchanges[i] = w.ids, w.exchange
+			identities[i], exchanges[i] = w.ids, w.exchange
 			w.tallyTypes()
 			total.merge(w.tally)
 			for i := range w.cols {
@@ -112,8 +125,9 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 		}
 	}
 	total.report(rep, p, dicts)
+	rep.Consent = newConsentReport(p, register, ids, workers)
 	if resolver != nil {
-		rep.Identity = resolver.Report(ids)
+		rep.Identity = resolver.Report(identities)
 	}
 	if quotes != nil {
 		for _, x := range exchanges {
@@ -127,9 +141,9 @@ func (p *Plan) Read(ctx context.Context, dicts *datasets.Dicts, opts Options, em
 }
 
 // loadLookups reads the tables beside the sources; what there is no table for is nil.
-func (p *Plan) loadLookups(ctx context.Context, dicts *datasets.Dicts, workers int) (resolver *identity.Resolver, quotes *rates.Rates, err error) {
+func (p *Plan) loadLookups(ctx context.Context, customers *datasets.Dict, workers int) (resolver *identity.Resolver, quotes *rates.Rates, err error) {
 	if p.identity != nil {
-		if resolver, err = p.resolver(ctx, dicts.Customer, workers); err != nil {
+		if resolver, err = p.resolver(ctx, customers, workers); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -161,6 +175,7 @@ const (
 	rowAfter    status = 255
 	rowWithheld status = 254
 	rowOther    status = 253
+	rowErased   status = 252
 )
 
 // refused is the status of a row that a problem of field f refuses.
@@ -184,6 +199,12 @@ type worker struct {
 	field    [datasets.NumFields]*column.Reader
 	currency uint32 // code of the source's own currency
 	column   string // column being decoded, for messages
+
+	customers  *datasets.Dict    // of ids, before pseudonyms take their place
+	register   *consent.Register // nil when everybody's events may be used
+	fates      *consent.Reader   // of the present source's ids; nil without register
+	pseudonyms *pseudonym.Reader // nil when customers keep their ids
+	withheldOf []bool            // by code: customers of whom a consent column withheld a row
 
 	ids      *identity.Reader // nil without identity tables
 	exchange *rates.Reader    // nil without currency rates
@@ -221,6 +242,9 @@ func (w *worker) startSource(source int) error {
 	}
 	if w.ids != nil {
 		w.ids.Start(src.kind())
+	}
+	if w.register != nil {
+		w.fates = w.register.Start(src.kind())
 	}
 	w.currency = 0
 	if src.Currency != "" {
@@ -391,12 +415,16 @@ func (w *worker) applyRules(n int) {
 	if w.opts.Customers != nil {
 		w.dropOthers(st)
 	}
+	if w.fates != nil {
+		w.dropBarred(st)
+	}
 	if c := w.field[datasets.Consent]; c != nil {
 		for i := range st {
-			if st[i] != rowAfter && st[i] != rowOther && !c.Consents(i) {
+			if st[i] != rowAfter && st[i] != rowOther && st[i] != rowErased && !c.Consents(i) {
 				st[i] = rowWithheld
 			}
 		}
+		w.noteWithheld(st)
 	}
 	c := w.field[datasets.CustomerID]
 	if !c.Fine() || c.Run.Valid != nil {
@@ -456,6 +484,8 @@ func (w *worker) selectAccepted(at place, n int) {
 			w.after++
 		case rowWithheld:
 			w.withheld++
+		case rowErased:
+			w.erased++
 		case rowOther:
 			w.others++
 		default:
@@ -485,10 +515,13 @@ func (w *worker) appendSelected(at place) {
 			b.Customer = append(b.Customer, w.aliases[i])
 		}
 	} else {
-		b.Customer = w.field[datasets.CustomerID].AppendCodes(b.Customer, w.dicts.Customer, w.selected, 0)
+		b.Customer = w.field[datasets.CustomerID].AppendCodes(b.Customer, w.customers, w.selected, 0)
 	}
 	if w.ids != nil {
 		w.ids.Resolve(b.Customer[from:])
+	}
+	if w.pseudonyms != nil {
+		w.pseudonyms.Replace(b.Customer[from:])
 	}
 	if c := w.field[datasets.EventType]; c != nil {
 		b.Type = c.AppendCodes(b.Type, w.dicts.Type, w.selected, 0)

@@ -14,7 +14,7 @@ import (
 )
 
 // A Report says what became of every row:
-// Rows = RowsAccepted + RowsRejected + RowsWithheld + RowsAfter + RowsOthers.
+// Rows = RowsAccepted + RowsRejected + RowsWithheld + RowsErased + RowsAfter + RowsOthers.
 // RowsSkipped, the row groups, the pages and the first places depend on how rows
 // are laid out in files; nothing else does.
 type Report struct {
@@ -22,7 +22,8 @@ type Report struct {
 	Rows         int64
 	RowsAccepted int64
 	RowsRejected int64
-	RowsWithheld int64 // for want of consent
+	RowsWithheld int64 // for want of consent, by the row or by a consent table
+	RowsErased   int64 // of customers whom an erasure list names
 	RowsAfter    int64 // at or after Options.Before, those skipped included
 	RowsSkipped  int64 // of these, those of row groups not read, by their statistics
 	RowsOthers   int64 // of customers that Options.Customers does not select
@@ -39,6 +40,7 @@ type Report struct {
 	Currencies       []CurrencyCount // of accepted amounts as they came, most frequent first
 	AmountsConverted int64           // by currency rates
 	Identity         *IdentityReport // nil without identity tables
+	Consent          *ConsentReport  // nil when everybody's events may be used
 	Nulls            []NullCount     // mapped optional fields, by source and field
 	Types            []TypeCount     // by source and type
 }
@@ -100,19 +102,20 @@ func (p place) compare(q place) int {
 
 // A tally is one worker's part of the report.
 type tally struct {
-	after, withheld, accepted int64
-	others                    int64 // rows of customers that are not selected
-	peeked                    int   // row groups that hold no selected customer
-	minTime, maxTime          int64
-	pages, unverified         int
-	rejects                   map[rejectKey]*rejected
-	sample                    [256]sample.Sample // by status
-	limit                     int
-	sources                   []*sourceTally
-	types                     []int64 // of the worker's present source, by code
-	currencies                map[uint32]*seen
-	lastCurrency              uint32
-	lastSeen                  *seen
+	after, accepted   int64
+	withheld, erased  int64
+	others            int64 // rows of customers that are not selected
+	peeked            int   // row groups that hold no selected customer
+	minTime, maxTime  int64
+	pages, unverified int
+	rejects           map[rejectKey]*rejected
+	sample            [256]sample.Sample // by status
+	limit             int
+	sources           []*sourceTally
+	types             []int64 // of the worker's present source, by code
+	currencies        map[uint32]*seen
+	lastCurrency      uint32
+	lastSeen          *seen
 }
 
 type rejectKey struct {
@@ -185,6 +188,14 @@ func (w *worker) reject(i int, s status, at place) {
 	row := RejectedRow{Source: src.Name, Reason: s.reason(), Column: src.Columns[s.field()]}
 	row.Value = w.text(s.field(), i)
 	row.CustomerID = w.text(datasets.CustomerID, i)
+	if w.pseudonyms != nil { // of what is no id at all, too: it may be one misspelt
+		if row.CustomerID != "" {
+			row.CustomerID = w.pseudonyms.Text(row.CustomerID)
+		}
+		if src.Columns[s.field()] == src.Columns[datasets.CustomerID] {
+			row.Value = ""
+		}
+	}
 	row.EventType = w.text(datasets.EventType, i)
 	if t := w.times[i]; t > column.BadTime {
 		row.EventTime = string(lexical.AppendTime(nil, t))
@@ -209,6 +220,7 @@ func (w *worker) text(f datasets.Field, i int) string {
 func (t *tally) merge(o *tally) {
 	t.after += o.after
 	t.withheld += o.withheld
+	t.erased += o.erased
 	t.accepted += o.accepted
 	t.others += o.others
 	t.peeked += o.peeked
@@ -252,7 +264,7 @@ func (t *tally) merge(o *tally) {
 // report spells out the tally.
 func (t *tally) report(r *Report, p *Plan, dicts *datasets.Dicts) {
 	where := func(at place) Place { return Place{p.Files[at.file].Path, at.group, at.row} }
-	r.RowsAccepted, r.RowsWithheld, r.RowsAfter = t.accepted, t.withheld, t.after
+	r.RowsAccepted, r.RowsWithheld, r.RowsErased, r.RowsAfter = t.accepted, t.withheld, t.erased, t.after
 	r.RowsOthers, r.RowGroupsPeeked = t.others, t.peeked
 	r.Pages += t.pages
 	r.PagesWithoutChecksum += t.unverified

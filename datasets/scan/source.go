@@ -12,9 +12,9 @@
 // A row is judged in this order, and the first rule that applies decides.
 //
 //  1. Its time is at or after Options.Before: it is counted and not delivered.
-//  2. Consent is mapped and is not given (false, 0, null, or text other than
-//     true, t, yes, y, 1 in any case): the row is withheld, counted apart from the
-//     rejects and never sampled.
+//  2. Its customer is erased or withheld by Input.Consent: it is counted, apart from the
+//     rejects, and never sampled. Consent is mapped and is not given (false, 0, null, or text other than
+//     true, t, yes, y, 1 in any case): the row is withheld in the same way.
 //  3. Its time is null or empty, unparsable, or outside the years 1 to 9999 UTC.
 //  4. Its customer is null, empty, not UTF-8, or beyond 64 bits, or is an alias that
 //     Input.Identity does not list.
@@ -79,6 +79,10 @@ type Input struct {
 	Sources  []Source
 	Identity []IdentityTable // whose aliases ids are; none leaves ids as they are
 	Rates    *RateSpec       // by which amounts are converted; nil converts none
+	Consent  *ConsentSpec    // whose events may be used; nil is everybody's
+	// Pseudonyms is the key of the hashes that are delivered in the place of customers'
+	// ids; none delivers ids.
+	Pseudonyms PseudonymKey
 }
 
 // validate reports every fault of a source that shows without its files.

@@ -37,6 +37,7 @@ type Config struct {
 	Engagement    []Engagement    `yaml:"engagement" doc:"What engagement_score, from 0 to 100, is made of. A part that nobody has anything of takes no part."`
 	Targets       []Target        `yaml:"targets" doc:"What is predicted; an empty list predicts nothing."`
 	Models        Models          `yaml:"models" doc:"How models are trained."`
+	Privacy       Privacy         `yaml:"privacy" doc:"Whose events may be used, and under what name (docs/privacy.md)."`
 	Publish       Publish         `yaml:"publish" doc:"How tables are written."`
 	Schedule      Schedule        `yaml:"schedule" hash:"-" doc:"When shoal schedule runs the job; other schedulers have their own (docs/scheduling.md)."`
 }
@@ -251,6 +252,7 @@ func Default() *Config {
 			MinPositives: 30,
 			ValueHorizon: 365,
 		},
+		Privacy:  Privacy{Erased: []ErasureTable{}, Consents: []ConsentTable{}, Unlisted: UnlistedWithheld},
 		Publish:  Publish{FileSize: 192 * units.MiB},
 		Schedule: Schedule{Cron: "30 4 * * *", Behind: 1, CatchUp: 7, Retries: 5},
 	}

@@ -41,7 +41,8 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 }
 
 func parse(name string, data []byte, lookup func(string) (string, bool), o Overrides) (*Config, error) {
-	d := &decoder{file: name, lookup: lookup, at: map[string]*yaml.Node{}}
+	var secrets masked
+	d := &decoder{file: name, lookup: secrets.noting(lookup), at: map[string]*yaml.Node{}}
 	root, err := nodes.Parse(data)
 	if err != nil {
 		line, msg := nodes.Line(err)
@@ -70,6 +71,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool), o Overr
 	}
 	if len(d.faults) > 0 {
 		sortFaults(d.faults)
+		secrets.hide(d.faults)
 		return nil, &Error{Faults: d.faults}
 	}
 	return cfg, nil

@@ -12,13 +12,14 @@ import (
 // FeatureParams is the shape of the feature catalogue.
 func (c *Config) FeatureParams() features.Params { return c.Features.Params(c.Occasions) }
 
-// ScanInput is the sources and the tables beside them the way datasets/scan reads them.
+// ScanInput is the sources and the tables beside them the way datasets/scan reads them,
+// with customers' own ids: Privacy.PseudonymKey says what a run puts in their place.
 func (c *Config) ScanInput() (scan.Input, error) {
 	sources, err := c.scanSources()
 	if err != nil {
 		return scan.Input{}, err
 	}
-	in := scan.Input{Sources: sources}
+	in := scan.Input{Sources: sources, Consent: c.Privacy.consent()}
 	for _, t := range c.Identity {
 		in.Identity = append(in.Identity, scan.IdentityTable{
 			Paths: slices.Clone(t.Path), Alias: t.Columns.Alias, Customer: t.Columns.Customer, KindColumn: t.Columns.Kind, Kind: t.Kind,

@@ -108,6 +108,7 @@ func (c *Config) faults() []Fault {
 	}
 	c.identity(k)
 	c.rates(k)
+	c.privacy(k)
 	k.unique("sources", len(c.Sources), func(i int) string { return c.Sources[i].Name })
 	if c.Dedupe == DedupeEventID {
 		for i, s := range c.Sources {
@@ -424,6 +425,9 @@ func (k *checker) texts(at string, v reflect.Value) {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) {
 			k.add(at, strconv.Quote(v.String()), "is not UTF-8 text; rename what it names, or correct the variable it comes from")
+		}
+		if what := credential(v.String()); what != "" { // which is not shown
+			k.add(at, "", "holds %s, which would stand in manifests and logs; take it out: credentials come from the environment of each store's own tools", what)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {

@@ -269,7 +269,7 @@ func (x *explainer) read(ctx context.Context) error {
 // seen counts the customer's rows that were read and are no events.
 func (x *explainer) seen() int64 {
 	r := x.rows
-	return r.RowsRejected + r.RowsWithheld + r.RowsAfter - r.RowsSkipped
+	return r.RowsRejected + r.RowsWithheld + r.RowsErased + r.RowsAfter - r.RowsSkipped
 }
 
 // unknown says why there is nothing to explain, and what may have been meant.
@@ -282,6 +282,9 @@ func (x *explainer) unknown(ctx context.Context) error {
 		}
 		if r.RowsWithheld > 0 {
 			why = append(why, fmt.Sprintf("%d are without consent", r.RowsWithheld))
+		}
+		if r.RowsErased > 0 {
+			why = append(why, fmt.Sprintf("%d are left out, because an erasure list names the customer", r.RowsErased))
 		}
 		for _, j := range r.Rejects {
 			why = append(why, fmt.Sprintf("%d are refused for %s in column %s of source %s, first at %s, row %d", j.Count, j.Reason, j.Column, j.Source, j.First.File, j.First.Row))
@@ -321,7 +324,7 @@ func (x *explainer) nearestIDs(ctx context.Context) ([]string, error) {
 	opts.Workers, opts.Before, opts.Progress = x.Workers, x.asOf.Instant, x.Progress
 	opts.Customers = &scan.CustomerFilter{Match: func(id []byte) bool {
 		shown := x.plan.IDType.Format(string(id))
-		if d, close := distance(shown, x.Customer); close {
+		if d, close := distance(shown, x.Customer); close && !x.rows.Consent.Bars(string(id)) {
 			mu.Lock()
 			found.add(shown, d)
 			mu.Unlock()

@@ -85,6 +85,7 @@ func (r *run) find(ctx context.Context) (*input, error) {
 		in.before = dates[0] + " " + in.pointer.Dates[dates[0]].Run
 	}
 	in.fingerprint = fingerprint(in.plan, in.before)
+	r.summary.PseudonymKey = in.plan.KeyFingerprint()
 	r.summary.AsOf = instant(r.asOf.Instant)
 	r.Log.Info().Str("date", r.Date).Int("files", len(in.plan.Files)).Int64("rows", in.plan.Rows).Int64("bytes", in.plan.Bytes).Int("workers", r.workers).Msg("input found")
 	return in, r.repeats(ctx, in)
@@ -116,6 +117,9 @@ func (r *run) plan(ctx context.Context, in *input, families []features.Family) e
 	source, err := r.Config.ScanInput()
 	if err != nil {
 		return err
+	}
+	if source.Pseudonyms, err = r.Config.Privacy.PseudonymKey(); err != nil {
+		return Usage(err)
 	}
 	for i := range source.Sources {
 		r.prune(source.Sources[i].Columns, families)
@@ -174,6 +178,9 @@ func fingerprint(p *scan.Plan, before string) string {
 	h := sha256.New()
 	if before != "" {
 		fmt.Fprintf(h, "continues %s\n", before)
+	}
+	if key := p.KeyFingerprint(); key != "" {
+		fmt.Fprintf(h, "pseudonyms %s\n", key)
 	}
 	for _, f := range append(slices.Clone(p.Files), p.Lookups...) {
 		fmt.Fprintf(h, "%q %q %d %d %s\n", f.Source, f.Path, f.Size, f.ModTime.UnixNano(), f.Footer)
@@ -314,7 +321,7 @@ func (r *run) manifest(in *input) (*publish.Manifest, error) {
 	}
 	i := r.summary.Input
 	m.Counters = map[string]int64{
-		"rows_read": i.RowsRead, "rows_rejected": i.RowsRejected, "rows_after": i.RowsAfter, "rows_without_consent": i.Withheld,
+		"rows_read": i.RowsRead, "rows_rejected": i.RowsRejected, "rows_after": i.RowsAfter, "rows_without_consent": i.Withheld, "rows_erased": i.Erased,
 		"duplicates_removed": i.Duplicates, "events": i.Events, "customers": i.Customers,
 	}
 	if d := i.Identity; d != nil {

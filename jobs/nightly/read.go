@@ -125,7 +125,11 @@ func (r *run) scan(ctx context.Context, in *input, before int64) (*history, erro
 // survey notes in the summary what the census says, and warns of what is doubtful.
 func (r *run) survey(h *history) error {
 	if h.census.Customers == 0 {
-		return NoInput(fmt.Errorf("no event lies before the end of %s: %d rows were read, %d of them later and %d refused", r.asOf, h.report.Rows, h.report.RowsAfter, h.report.RowsRejected))
+		what := fmt.Sprintf("%d rows were read, %d of them later and %d refused", h.report.Rows, h.report.RowsAfter, h.report.RowsRejected)
+		if n := h.report.RowsWithheld + h.report.RowsErased; n > 0 {
+			what += fmt.Sprintf(", and %d left out for want of consent or to be forgotten", n)
+		}
+		return NoInput(fmt.Errorf("no event lies before the end of %s: %s", r.asOf, what))
 	}
 	h.firstDay = h.census.Start
 	r.doubts(h)
@@ -171,7 +175,7 @@ func dayString(day int32) string {
 func (r *run) count(report *scan.Report) {
 	i := &r.summary.Input
 	i.Files, i.RowsRead, i.RowsSkipped = report.Files, report.Rows, report.RowsSkipped
-	i.RowsAfter, i.RowsRejected, i.Withheld = report.RowsAfter, report.RowsRejected, report.RowsWithheld
+	i.RowsAfter, i.RowsRejected, i.Withheld, i.Erased = report.RowsAfter, report.RowsRejected, report.RowsWithheld, report.RowsErased
 	if len(report.Rejects) > 0 {
 		i.RejectedByReason = map[string]int64{}
 	}
@@ -198,6 +202,9 @@ func (r *run) count(report *scan.Report) {
 		for _, doubt := range d.Doubts() {
 			r.warn(warning("identity."+doubt.Code, doubt.Message))
 		}
+	}
+	if d := report.Consent; d != nil && d.Ignored > 0 {
+		r.warn(warning("privacy.ignored", fmt.Sprintf("%d of %d rows of the erasure lists and consent tables have no id, or one of a kind that no source has, and say nothing", d.Ignored, d.Rows)))
 	}
 }
 

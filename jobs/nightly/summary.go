@@ -27,6 +27,10 @@ type Summary struct {
 	Manifest string `json:"manifest,omitempty"`
 	Version  string `json:"version"`
 
+	// PseudonymKey is the fingerprint of the key that ids are replaced by; empty when
+	// they are not.
+	PseudonymKey string `json:"pseudonym_key_fingerprint,omitempty"`
+
 	Input    Input             `json:"input"`
 	Segments []SegmentSummary  `json:"segments,omitempty"`
 	Targets  []predict.Summary `json:"targets,omitempty"`
@@ -66,6 +70,7 @@ type Input struct {
 	RowsRejected     int64            `json:"rows_rejected"`
 	RejectedByReason map[string]int64 `json:"rejected_by_reason,omitempty"`
 	Withheld         int64            `json:"rows_without_consent,omitempty"`
+	Erased           int64            `json:"rows_erased,omitempty"`
 	Duplicates       int64            `json:"duplicates_removed"`
 	Events           int64            `json:"events"`
 	Customers        int64            `json:"customers"`

@@ -46,7 +46,7 @@ type Report struct {
 	Rows      int64          `json:"rows"`
 	Accepted  int64          `json:"accepted"`
 	Rejected  int64          `json:"rejected"`
-	Withheld  int64          `json:"withheld"` // consent not given
+	Withheld  int64          `json:"withheld"` // consent not given, or to be forgotten
 	After     int64          `json:"after"`    // later than Date
 	Customers int64          `json:"customers"`
 	Events    int64          `json:"events"` // without the duplicates that dedupe drops
@@ -227,7 +227,7 @@ type check struct {
 // input fills what reading alone tells.
 func (k *check) input() {
 	r, rep := k.r, k.in.Report
-	r.Rows, r.Accepted, r.Rejected, r.Withheld, r.After = rep.Rows, rep.RowsAccepted, rep.RowsRejected, rep.RowsWithheld, rep.RowsAfter
+	r.Rows, r.Accepted, r.Rejected, r.Withheld, r.After = rep.Rows, rep.RowsAccepted, rep.RowsRejected, rep.RowsWithheld+rep.RowsErased, rep.RowsAfter
 	for i := range k.cfg.Sources {
 		r.Sources = append(r.Sources, k.source(i))
 	}

@@ -40,6 +40,21 @@ func (d *Reader) Aliases() *datasets.Dict {
 	return d.space.dict
 }
 
+// Dict is where the ids of the present source are interned.
+func (d *Reader) Dict() *datasets.Dict { return d.space.dict }
+
+// Customer is the code of the customer behind an id of the present source, 0 when there
+// is none: an alias that is not listed.
+func (d *Reader) Customer(code uint32) uint32 {
+	switch {
+	case d.Known(code):
+		return d.space.end[code]
+	case d.space.kind == CustomerKind:
+		return code
+	}
+	return 0
+}
+
 // Known says whether the tables have the id.
 func (d *Reader) Known(code uint32) bool {
 	return int(code) < len(d.space.end) && d.space.end[code] != 0
@@ -149,4 +164,22 @@ func (r *Report) Doubts() []Doubt {
 		all = append(all, Doubt{"unused", fmt.Sprintf("none of the %d aliases that the identity tables list is the id of an event: make sure that they are ids of the sources, spelt as there", r.Aliases)})
 	}
 	return all
+}
+
+// Dict is where ids of a kind are interned, nil for a kind that no source has.
+func (r *Resolver) Dict(kind string) *datasets.Dict {
+	if s := r.spaces[kind]; s != nil {
+		return s.dict
+	}
+	return nil
+}
+
+// End is the code of the customer that a code of a kind stands for; ok is false when the
+// tables do not list it.
+func (r *Resolver) End(kind string, code uint32) (customer uint32, ok bool) {
+	s := r.spaces[kind]
+	if int(code) >= len(s.end) || s.end[code] == 0 {
+		return 0, false
+	}
+	return s.end[code], true
 }

@@ -110,7 +110,7 @@ func (g *graph) read(i int, r *lookup.Row, p *part) (s step, ok bool, err error)
 		return s, false, nil
 	}
 	customerID := func(col int) (uint32, error) {
-		p.scratch, ok = appendID(p.scratch[:0], g.id, r.Texts[col])
+		p.scratch, ok = AppendID(p.scratch[:0], g.id, r.Texts[col])
 		if !ok {
 			return 0, table.Fault(r, col, "customer ids are of type %v, and this is none; correct it", g.id)
 		}

@@ -128,8 +128,8 @@ func (t *Tables) IDType(sources datasets.IDType) (datasets.IDType, error) {
 // ofCustomers says whether all aliases are customers' ids.
 func (s *Table) ofCustomers() bool { return s.KindColumn == "" && s.Kind == CustomerKind }
 
-// appendID appends the dictionary form, by type, of the id that a text spells.
-func appendID(dst []byte, t datasets.IDType, text []byte) ([]byte, bool) {
+// AppendID appends the dictionary form, by type, of the id that a text spells.
+func AppendID(dst []byte, t datasets.IDType, text []byte) ([]byte, bool) {
 	switch t.Kind {
 	case datasets.IDInt32, datasets.IDInt64:
 		v, err := strconv.ParseInt(string(text), 10, 64)
