@@ -95,6 +95,14 @@ func newConsentReport(p *Plan, r *consent.Register, customers *datasets.Dict, wo
 	return rep
 }
 
+// Equal says whether two reports say the same in numbers.
+func (r *ConsentReport) Equal(o *ConsentReport) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+	return r.Rows == o.Rows && r.Ignored == o.Ignored && r.Erased == o.Erased && r.Refused == o.Refused
+}
+
 // noteWithheld remembers of whom rows are withheld that a consent column withholds.
 func (w *worker) noteWithheld(st []status) {
 	c := w.field[datasets.CustomerID]
