@@ -17,6 +17,7 @@ result back to Parquet.
 	shoal runs --config shoal.yaml                 what has been published
 	shoal verify latest --read-data --config shoal.yaml
 	shoal gc --config shoal.yaml                   remove what no reader needs any more
+	shoal erase --config shoal.yaml                remove people from what has been published, and prove it
 
 Exit codes: 0 done, or nothing to do; 2 usage; 65 bad data or a quality gate
 (do not retry); 75 transient (retry); 99 no input for the date; 143 terminated.
@@ -94,7 +95,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), eraseCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
 	)
 	return root
 }

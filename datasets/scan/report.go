@@ -188,12 +188,10 @@ func (w *worker) reject(i int, s status, at place) {
 	row := RejectedRow{Source: src.Name, Reason: s.reason(), Column: src.Columns[s.field()]}
 	row.Value = w.text(s.field(), i)
 	row.CustomerID = w.text(datasets.CustomerID, i)
-	if w.pseudonyms != nil { // of what is no id at all, too: it may be one misspelt
+	if w.pseudonyms != nil {
+		row.Value = "" // which may be an id, or a text with one in it
 		if row.CustomerID != "" {
 			row.CustomerID = w.pseudonyms.Text(row.CustomerID)
-		}
-		if src.Columns[s.field()] == src.Columns[datasets.CustomerID] {
-			row.Value = ""
 		}
 	}
 	row.EventType = w.text(datasets.EventType, i)

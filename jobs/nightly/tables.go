@@ -142,7 +142,7 @@ func (r *run) rejectedTable(report *scan.Report) outputs.Table {
 	columns = append(columns,
 		outputs.Text("reason", "Why the row could not be used.", str(func(s scan.RejectedRow) string { return s.Reason })),
 		outputs.Text("column", "The column at fault.", str(func(s scan.RejectedRow) string { return s.Column })),
-		outputs.Text("value", "What it held, as text; null when it was null or empty.", str(func(s scan.RejectedRow) string { return s.Value })),
+		outputs.Text("value", "What it held, as text; null when it was null or empty, and where ids are replaced by pseudonyms.", str(func(s scan.RejectedRow) string { return s.Value })),
 		outputs.Text("customer_id", "The row's customer, as text.", str(func(s scan.RejectedRow) string { return s.CustomerID })),
 		outputs.Text("event_time", "The row's time, as text.", str(func(s scan.RejectedRow) string { return s.EventTime })),
 		outputs.Text("event_type", "The row's event type.", str(func(s scan.RejectedRow) string { return s.EventType })),
