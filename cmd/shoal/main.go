@@ -18,6 +18,8 @@ result back to Parquet.
 	shoal verify latest --read-data --config shoal.yaml
 	shoal gc --config shoal.yaml                   remove what no reader needs any more
 	shoal erase --config shoal.yaml                remove people from what has been published, and prove it
+	shoal load-sql --target snowflake --location @db.schema.stage --config shoal.yaml
+	shoal load --target postgres --config shoal.yaml
 
 Exit codes: 0 done, or nothing to do; 2 usage; 65 bad data or a quality gate
 (do not retry); 75 transient (retry); 99 no input for the date; 143 terminated.
@@ -95,7 +97,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), eraseCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), eraseCommand(), loadSQLCommand(), loadCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
 	)
 	return root
 }

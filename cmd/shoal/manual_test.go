@@ -62,6 +62,7 @@ func TestExamplesInHelpWork(t *testing.T) {
 		}
 		return strings.Compare(a, b)
 	})
+	duckdbOnPath(t) // for load
 	t.Chdir(t.TempDir())
 	for _, name := range names {
 		line, ok := strings.CutPrefix(examples[name], "shoal ")

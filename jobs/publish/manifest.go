@@ -287,22 +287,35 @@ func Verify(ctx context.Context, fsys storage.FS, out string, m *Manifest, readD
 		problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("content digest is %s, of its files %s", m.ContentDigest, got)})
 	}
 	for _, t := range m.Tables {
+		found, err := VerifyTable(ctx, fsys, out, t, readData)
+		problems = append(problems, found...)
+		if err != nil {
+			return problems, err
+		}
 		rows := int64(0)
 		for _, f := range t.Files {
 			rows += f.Rows
-			fault, err := verifyFile(ctx, fsys, out, f, readData)
-			if err != nil {
-				return problems, err
-			}
-			if fault != "" {
-				problems = append(problems, Problem{f.Path, fault})
-			}
 		}
 		if rows != t.Rows {
 			problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("table %s has %d rows, its files %d", t.Name, t.Rows, rows)})
 		}
 	}
 	for _, f := range m.Models {
+		fault, err := verifyFile(ctx, fsys, out, f, readData)
+		if err != nil {
+			return problems, err
+		}
+		if fault != "" {
+			problems = append(problems, Problem{f.Path, fault})
+		}
+	}
+	return problems, nil
+}
+
+// VerifyTable compares the files of one table with the manifest, as Verify does.
+func VerifyTable(ctx context.Context, fsys storage.FS, out string, t Table, readData bool) ([]Problem, error) {
+	var problems []Problem
+	for _, f := range t.Files {
 		fault, err := verifyFile(ctx, fsys, out, f, readData)
 		if err != nil {
 			return problems, err
