@@ -9,6 +9,7 @@ import sys
 
 import duckdb
 import numpy as np
+import pandas as pd
 from scipy.special import hyp2f1
 
 job = json.load(sys.stdin)
@@ -146,6 +147,17 @@ for row in own.itertuples():
     check(near(row.revenue_share, g["net_spend_lifetime"].sum() / df["net_spend_lifetime"].sum()), f"segment {row.segment_id}: revenue share {row.revenue_share}")
     check(near(row.mean_distance, g["segment_distance"].mean()), f"segment {row.segment_id}: mean distance {row.mean_distance}")
 check(len(own) >= 4 and own["customers"].sum() == len(df), "segments do not hold all customers")
+rules = con.execute("SELECT segment_id, rule_sql, rule_precision, rule_recall, rule_fidelity FROM segments WHERE rule_sql IS NOT NULL").df()
+check(len(rules) >= 3, f"{len(rules)} segments have a rule")
+holds = pd.DataFrame({"segment_id": df["segment_id"].values}, index=df["customer_id"])
+for row in rules.itertuples():
+    held = set(con.execute(f"SELECT customer_id FROM features WHERE {row.rule_sql}").df()["customer_id"])
+    mine = set(df[df["segment_id"] == row.segment_id]["customer_id"])
+    holds[row.segment_id] = [c in held for c in holds.index]
+    check(near(row.rule_precision, len(held & mine) / len(held)) and near(row.rule_recall, len(held & mine) / len(mine)),
+          f"rule of segment {row.segment_id}: precision {row.rule_precision}, recall {row.rule_recall}; DuckDB {len(held)} customers, {len(held & mine)} of {len(mine)}")
+agree = [sum(r[rules["segment_id"]]) == 1 and r[r["segment_id"]] for _, r in holds.iterrows() if r["segment_id"] in holds.columns]
+check(near(rules["rule_fidelity"].iloc[0], sum(agree) / len(df)), f"fidelity {rules['rule_fidelity'].iloc[0]}, DuckDB {sum(agree) / len(df)}")
 check((df["segment_distance"].isna() == df["segment_name"].str.startswith("inactive for")).all(), "the inactive have a centre, or others have none")
 
 # Value: Fader, Hardie & Lee (2005), equations 10 and the probability of being alive, or the Pareto/NBD as Fader & Hardie (2005)

@@ -2,6 +2,7 @@ package segments
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -17,7 +18,7 @@ func inactiveName(days int) (name, description string) {
 
 // identify gives the clusters the ids of the segments they continue, assigns
 // the customers, and writes down what became of what.
-func (d *division) identify() error {
+func (d *division) identify(ctx context.Context) error {
 	st := &State{Segmentation: d.Name, Column: d.Column, Settings: d.settings(), Trained: d.Trained, Spread: d.spread, NextID: 1, prepared: d.prepared, model: d.model}
 	d.state = st
 	k := 0
@@ -61,8 +62,12 @@ func (d *division) identify() error {
 	d.addInactive()
 	d.assign()
 	d.measure()
-	d.baptise()
 	d.profile()
+	d.name()
+	if err := d.trust(ctx); err != nil {
+		return err
+	}
+	d.keep()
 	d.compareCentres()
 	d.record(f, o, then)
 	d.remember()
@@ -197,16 +202,16 @@ func (d *division) measure() {
 	}
 }
 
-// baptise names the new segments, each unlike any there has been; the others
+// name names the new segments, each unlike any there has been; the others
 // keep their names.
-func (d *division) baptise() {
+func (d *division) name() {
 	used := map[string]bool{}
 	for _, n := range d.state.Named {
 		used[n.Name] = true
 	}
 	subjects := make([]words.Subject, len(d.Segments))
 	for i, s := range d.Segments {
-		subjects[i] = words.Subject{ID: s.ID, Skip: s.Inactive, Centre: s.Centre, Mean: s.Mean}
+		subjects[i] = words.Subject{ID: s.ID, Skip: s.Inactive, Centre: s.Centre, Typical: d.typical(i)}
 	}
 	fresh := words.Name(subjects, d.Features, nil)
 	for i := range d.Segments {
@@ -227,6 +232,25 @@ func (d *division) baptise() {
 			s.Name, s.Description = unlike[i].Name, unlike[i].Description
 		}
 	}
+}
+
+// typical is what a typical customer of a segment has, by Features: the median, or
+// the mean where most have nothing.
+func (d *division) typical(segment int) []float64 {
+	values := make([]float64, len(d.Features))
+	for _, p := range d.Profiles {
+		if j := slices.Index(d.Features, p.Feature); p.Segment == segment && j >= 0 {
+			values[j] = p.P50
+			if p.P50 == 0 {
+				values[j] = p.Mean
+			}
+		}
+	}
+	return values
+}
+
+// keep puts what is fixed about tonight's segments into the state.
+func (d *division) keep() {
 	for _, s := range d.Segments {
 		named := s.Named
 		if was := d.state.named(s.ID); was != nil {

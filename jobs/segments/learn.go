@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/clustercount"
@@ -142,15 +143,25 @@ func (d *division) choose(ctx context.Context, z models.Matrix) (int, error) {
 	if d.model == nil || c.K == d.model.K() {
 		return c.K, nil
 	}
-	for _, was := range c.Curve {
+	keep := func(was *clustercount.Candidate) (int, error) {
+		for i := range d.Curve {
+			if f := &d.Curve[i]; f.K == c.K {
+				f.Why = strings.Replace(f.Why, "chosen: ", "would be chosen, but the number of the run before can stay: ", 1)
+			}
+		}
+		was.Why = "kept from the run before: " + was.Why
+		return was.K, nil
+	}
+	for i := range d.Curve {
+		was := &d.Curve[i]
 		// Segments with gaps between them replace those without at once; else those of
 		// the run before stay until they are not to be trusted any more.
 		if was.K == d.model.K() && was.Support == clustercount.None && c.Support != clustercount.Separated &&
 			was.Jaccard >= stayStable && was.MinShare >= d.MinShare/2 {
-			return was.K, nil
+			return keep(was)
 		}
 		if was.K == d.model.K() && was.Support == c.Support && was.Support == clustercount.Stable {
-			return was.K, nil
+			return keep(was)
 		}
 	}
 	return c.K, nil

@@ -56,6 +56,10 @@ type Segmentation struct {
 
 	Profiles []Profile
 	Likeness []Likeness // by segment
+	// Standings are by segment, too. Fidelity is the share of the customers in a
+	// segment for whom its rule holds and no other's does; NaN without segments.
+	Standings []Standing
+	Fidelity  float64
 
 	// Beside the run before; without one, History tells only of new segments.
 	History   []Episode
@@ -65,8 +69,9 @@ type Segmentation struct {
 	Shared    int     // these customers
 	Stayed    int     // customers who are a little nearer to another centre, and stay
 
-	of    []int32 // segment of each row in the run before, 0 for none
-	state *State
+	of            []int32 // segment of each row in the run before, 0 for none
+	state         *State
+	inactiveAfter int // days
 }
 
 // A Segment is a group of customers who behave alike.
@@ -120,13 +125,13 @@ func Defaults() []string {
 // That customers cannot be divided is no error: Segmentation.None says why.
 func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Warning, error) {
 	n := in.X.Rows()
-	s := &Segmentation{Name: p.Name, Labels: make([]int, n), Distances: make([]float64, n), Agreement: math.NaN(), Drift: noDrift}
+	s := &Segmentation{Name: p.Name, Labels: make([]int, n), Distances: make([]float64, n), Agreement: math.NaN(), Fidelity: math.NaN(), Drift: noDrift, inactiveAfter: int(p.InactiveAfter)}
 	d := &division{Params: p, Segmentation: s, x: in.X, prior: in.Prior}
 	d.setApart(in.Idle)
 	if err := d.fit(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := d.identify(); err != nil {
+	if err := d.identify(ctx); err != nil {
 		return nil, nil, fmt.Errorf("segments: segmentation %s: %w", p.Name, err)
 	}
 	return s, d.warnings, nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/shoal-data/shoal/models/kmeans"
+	"github.com/shoal-data/shoal/models/surrogate"
 	"github.com/shoal-data/shoal/models/transform"
 )
 
@@ -50,6 +51,10 @@ type Named struct {
 	Since       string `json:"since"`             // as-of date of the first run that had it
 	Retired     string `json:"retired,omitempty"` // as-of date of the first run that no longer had it
 	Inactive    bool   `json:"inactive,omitempty"`
+	// Rule tells the segment from the other active customers, nearly; nil where a tree
+	// so small has no place for it. RuleText says it in words.
+	Rule     surrogate.Rule `json:"rule,omitempty"`
+	RuleText string         `json:"rule_text,omitempty"`
 }
 
 // encode is the state as JSON. Floats are written in their shortest form that

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/segments/internal/kin"
+	"github.com/shoal-data/shoal/models/clustercount"
 )
 
 // The tables about segments, besides the columns of customer_scores.
@@ -16,6 +17,8 @@ const (
 	MigrationsTable = "segment_migrations"
 	HistoryTable    = "segment_history"
 	ModelsTable     = "segment_models"
+	DistancesTable  = "segment_distances"
+	CountsTable     = "segment_counts"
 )
 
 // Columns are a segmentation's columns of customer_scores.
@@ -69,7 +72,7 @@ func Tables(all []*Segmentation, dormant []*State, stamp []outputs.Column, spend
 	if err != nil {
 		return nil, err
 	}
-	return []outputs.Table{segmentTable(all, stamp, spend), profileTable(all, stamp), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
+	return []outputs.Table{segmentTable(all, stamp, spend), profileTable(all, stamp), distanceTable(all, stamp), countTable(all, stamp), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
 }
 
 // Revenue is what the customers of each segment spent, and everybody.
@@ -89,6 +92,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 		of *Segmentation
 		*Segment
 		Likeness
+		Standing
 		revenue, revenueShare float64
 	}
 	var l outputs.Layout[line]
@@ -99,7 +103,7 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 			if total > 0 {
 				share = revenue[k] / total
 			}
-			l.Rows = append(l.Rows, line{s, &s.Segments[k], s.Likeness[k], revenue[k], share})
+			l.Rows = append(l.Rows, line{s, &s.Segments[k], s.Likeness[k], s.Standings[k], revenue[k], share})
 		}
 	}
 	return l.Table(SegmentsTable, l.Text("segmentation", "The division the segment belongs to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
@@ -122,6 +126,86 @@ func segmentTable(all []*Segmentation, stamp []outputs.Column, spend []float64) 
 		}),
 		l.Float("nearest_distance", "sd", "Distance of the two centres.", func(r line) float64 { return r.Distance }),
 		outputs.Boolean("too_alike", "Whether it is too alike to that segment to act on differently: they differ by less than half a standard deviation in every feature.", func(i int) bool { return l.Rows[i].Alike }),
+		l.Float("stability", "share", "How much of the segment comes out again when resamples of the customers are divided anew (mean bootstrap Jaccard): from .75 on it is stable, below .6 it is not to be trusted; null for the inactive.", func(r line) float64 { return r.Stability }),
+		l.Text("rule", "What tells it from the other active customers, nearly, in three comparisons at most; it stays with the id. Null for a segment that so few comparisons cannot tell.", func(r line) string {
+			if r.Inactive {
+				return r.Description
+			}
+			return r.RuleText
+		}),
+		l.Text("rule_sql", "The rule as a condition on the table features.", func(r line) string { return r.of.ruleSQL(r.Segment) }),
+		l.Float("rule_precision", "share", "Of the customers whom the rule holds for, the share in the segment.", func(r line) float64 { return r.Precision }),
+		l.Float("rule_recall", "share", "Of the customers in the segment, the share whom the rule holds for.", func(r line) float64 { return r.Recall }),
+		l.Float("rule_fidelity", "share", "Of all customers in segments of this division, the share for whom the rule of their own segment holds and no other's.", func(r line) float64 { return r.of.Fidelity }),
+	})
+}
+
+func distanceTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
+	type line struct {
+		of   *Segmentation
+		a, b *Segment
+		most int // the feature in which they differ most
+	}
+	var l outputs.Layout[line]
+	for _, s := range all {
+		for i := range s.Segments {
+			for j := range s.Segments {
+				a, b := &s.Segments[i], &s.Segments[j]
+				if i == j || a.Inactive || b.Inactive {
+					continue
+				}
+				r := line{s, a, b, 0}
+				for f := range a.Centre {
+					if math.Abs(b.Centre[f]-a.Centre[f]) > math.Abs(b.Centre[r.most]-a.Centre[r.most]) {
+						r.most = f
+					}
+				}
+				l.Rows = append(l.Rows, r)
+			}
+		}
+	}
+	return l.Table(DistancesTable, l.Text("segmentation", "The division the segments belong to.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.Small("segment_id", "A segment.", func(r line) int { return r.a.ID }),
+		l.Text("segment_name", "Its name.", func(r line) string { return r.a.Name }),
+		l.Small("other_segment_id", "Another one; every pair is there both ways round.", func(r line) int { return r.b.ID }),
+		l.Text("other_segment_name", "Its name.", func(r line) string { return r.b.Name }),
+		l.Float("distance", "sd", "Distance of the two centres, in standard deviations of the prepared features.", func(r line) float64 { return distance(r.a.Centre, r.b.Centre) }),
+		l.Text("differ_most_in", "The feature in which the centres differ most.", func(r line) string { return r.of.Features[r.most] }),
+		l.Float("difference", "sd", "By how much the other has more of it.", func(r line) float64 { return r.b.Centre[r.most] - r.a.Centre[r.most] }),
+		outputs.Boolean("too_alike", "Whether they are too alike to act on differently: they differ by less than half a standard deviation in every feature.", func(i int) bool {
+			r := l.Rows[i]
+			return math.Abs(r.b.Centre[r.most]-r.a.Centre[r.most]) < tooAlike
+		}),
+	})
+}
+
+func countTable(all []*Segmentation, stamp []outputs.Column) outputs.Table {
+	type line struct {
+		of *Segmentation
+		clustercount.Candidate
+	}
+	var l outputs.Layout[line]
+	for _, s := range all {
+		for _, c := range s.Curve {
+			l.Rows = append(l.Rows, line{s, c})
+		}
+	}
+	return l.Table(CountsTable, l.Text("segmentation", "The division.", func(r line) string { return r.of.Name }), stamp, []outputs.Column{
+		l.Small("segments", "A number of segments that the active customers could be divided into. There are no rows when the number was fixed, or the stored model was used.", func(r line) int { return r.K }),
+		outputs.Boolean("chosen", "Whether they are.", func(i int) bool { r := l.Rows[i]; return r.of.state.model != nil && r.K == r.of.state.model.K() }),
+		l.Text("support", "How the data support this number: separated by gaps, stable without them, or none.", func(r line) string { return string(r.Support) }),
+		l.Text("why", "What this number was chosen for, or not.", func(r line) string { return r.Why }),
+		l.Count("sampled", "Customers in the sample that the numbers are of.", func(r line) int { return r.Rows }),
+		l.Float("stability", "share", "Mean bootstrap Jaccard of the least stable segment.", func(r line) float64 { return r.Jaccard }),
+		l.Float("prediction_strength", "share", "Share of the pairs of customers that one half of the sample puts together that the other puts together as well, in the worst segment.", func(r line) float64 { return r.Strength }),
+		l.Float("silhouette", "", "Mean silhouette.", func(r line) float64 { return r.Silhouette }),
+		l.Float("simplified_silhouette", "", "Mean silhouette by distances to centres.", func(r line) float64 { return r.Simplified }),
+		l.Float("calinski_harabasz", "", "Calinski-Harabasz index.", func(r line) float64 { return r.Calinski }),
+		l.Float("davies_bouldin", "", "Davies-Bouldin index; lower is better.", func(r line) float64 { return r.Davies }),
+		l.Float("smallest_share", "share", "Share of the sample in the smallest segment.", func(r line) float64 { return r.MinShare }),
+		l.Float("gap", "", "Least dip, times the root of the customers, between any two segments along the line of their centres.", func(r line) float64 { return r.Gap }),
+		l.Float("tighter_than_cloud", "share", "How much tighter the segments are than those of one simulated cloud with the same columns; null where the number had failed before.", func(r line) float64 { return -math.Expm1(-r.Marginal.Tighter) }),
+		l.Float("inertia", "", "Σ squared distance to the nearest centre in the sample.", func(r line) float64 { return r.Inertia }),
 	})
 }
 
@@ -226,6 +310,9 @@ func (s *Segmentation) Metrics(date string, spend []float64) []outputs.Metric {
 		revenue, _ := s.Revenue(spend)
 		add("segments_covering_80_percent_of_customers", float64(covering(sizes, .8)), len(s.Labels), true)
 		add("segments_covering_80_percent_of_revenue", float64(covering(revenue, .8)), len(s.Labels), true)
+	}
+	if !math.IsNaN(s.Fidelity) {
+		add("rule_fidelity", s.Fidelity, len(s.Labels), true)
 	}
 	if s.Before != "" {
 		add("agreement_before", s.Agreement, s.Shared, true)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/shoal-data/shoal/models"
@@ -111,6 +112,7 @@ type Candidate struct {
 	// are NaN where the candidate had failed before.
 	Gaussian, Marginal Excess
 	Support            Support
+	Why                string // in one sentence
 }
 
 // Excess is how much tighter clusters are than those of a simulated cloud.
@@ -162,13 +164,26 @@ func Choose(ctx context.Context, p Params, x models.Matrix) (Choice, error) {
 			if err := clouds.compare(ctx, p, &candidate); err != nil {
 				return Choice{}, err
 			}
-			candidate.Support = p.verdict(candidate, clouds.continuous)
+			candidate.Support, candidate.Why = p.verdict(candidate, clouds.continuous)
+		} else {
+			candidate.Why = p.failed(candidate)
 		}
 		c.Curve = append(c.Curve, candidate)
 	}
 	for _, found := range c.Curve {
 		if found.Support == Separated || found.Support == Stable && c.Support != Separated {
 			c.K, c.Support = found.K, found.Support
+		}
+	}
+	for i := range c.Curve {
+		switch f := &c.Curve[i]; {
+		case f.K == c.K:
+			f.Why = "chosen: " + f.Why
+		case f.Support == None:
+		case f.Support == c.Support:
+			f.Why += fmt.Sprintf(", but so has a division into more: %d", c.K)
+		default:
+			f.Why += fmt.Sprintf(", but the division into %d has gaps between its clusters", c.K)
 		}
 	}
 	return c, nil
@@ -185,19 +200,32 @@ const (
 	looseTight    = 0.05
 )
 
-// verdict judges a candidate. Gaps between few values of a column are none, so
-// only where all columns are continuous do gaps speak for themselves.
-func (p Params) verdict(c Candidate, continuous bool) Support {
+// failed says why a candidate is not even compared with clouds.
+func (p Params) failed(c Candidate) string {
+	if c.MinShare < p.MinShare {
+		return fmt.Sprintf("the smallest cluster has %.1f%% of the rows, less than %.1f%%", 100*c.MinShare, 100*p.MinShare)
+	}
+	return fmt.Sprintf("the least stable cluster does not come out again of resamples (Jaccard %.2f, below %.2f)", c.Jaccard, p.Stable)
+}
+
+// verdict judges a candidate that is stable, and says why. Gaps between few values
+// of a column are none, so only where all columns are continuous do gaps speak for
+// themselves.
+func (p Params) verdict(c Candidate, continuous bool) (Support, string) {
 	unlikeColumns := c.Marginal.Score >= marginalScore && c.Marginal.Tighter >= marginalTight
 	switch {
-	case !(c.Gaussian.Score >= gaussianScore) || c.Jaccard < p.Stable || c.MinShare < p.MinShare:
-		return None
+	case !(c.Gaussian.Score >= gaussianScore):
+		return None, fmt.Sprintf("no tighter than a division of one cloud (%.1f standard deviations, below %d)", c.Gaussian.Score, gaussianScore)
 	case c.Gap >= p.Gap && c.Gap > c.Gaussian.Gap && c.Strength >= p.Strength && (unlikeColumns || continuous):
-		return Separated
-	case c.Strength >= p.FairStrength && unlikeColumns && (c.Jaccard >= p.HighlyStable || c.Marginal.Tighter >= looseTight):
-		return Stable
+		return Separated, "stable, with gaps between any two clusters"
+	case !unlikeColumns:
+		return None, fmt.Sprintf("no tighter than a division of one cloud with the same columns (by %.1f%%)", 100*c.Marginal.Tighter)
+	case !(c.Strength >= p.FairStrength):
+		return None, fmt.Sprintf("halves of the rows do not predict each other's clusters (strength %.2f, below %.2f)", c.Strength, p.FairStrength)
+	case c.Jaccard >= p.HighlyStable || c.Marginal.Tighter >= looseTight:
+		return Stable, "stable and tighter than a division of one cloud, without gaps"
 	}
-	return None
+	return None, fmt.Sprintf("without gaps, and neither highly stable (Jaccard %.2f, below %.2f) nor much tighter than a division of one cloud (by %.1f%%)", c.Jaccard, p.HighlyStable, 100*c.Marginal.Tighter)
 }
 
 // assess clusters the sample and compares it with clusterings of resamples.
@@ -234,8 +262,22 @@ func assess(ctx context.Context, p Params, x models.Matrix, k int) (Candidate, e
 	}
 	c.Davies = defined(s, ok)
 
-	sums := make([]float64, k)
-	fit.Restarts = 2
+	jaccards, err := resample(ctx, p, x, whole.Labels, k)
+	if err != nil {
+		return Candidate{}, err
+	}
+	c.Jaccard = slices.Min(jaccards)
+	c.Strength, err = strength(ctx, p, x, k)
+	return c, err
+}
+
+// resample divides resamples of x into k clusters, and is the mean Jaccard similarity
+// of each of the labelled clusters with the one most like it.
+func resample(ctx context.Context, p Params, x models.Matrix, labels []int, k int) ([]float64, error) {
+	fit := p.Fit
+	fit.K, fit.Restarts = k, 2
+	n := x.Rows()
+	means := make([]float64, k)
 	for b := range p.Bootstraps {
 		r := rand.New(rand.NewPCG(fit.Seed, uint64(k)<<32|uint64(b)))
 		weights := make([]float64, n)
@@ -245,18 +287,49 @@ func assess(ctx context.Context, p Params, x models.Matrix, k int) (Candidate, e
 		fit.Seed++
 		_, again, _, err := kmeans.FitWith(ctx, fit, x, kmeans.Options{Weights: weights})
 		if err != nil {
-			return Candidate{}, err
+			return nil, err
 		}
-		for i, j := range bestJaccard(whole.Labels, again.Labels, weights, k) {
-			sums[i] += j
+		for i, j := range bestJaccard(labels, again.Labels, weights, k) {
+			means[i] += j / float64(p.Bootstraps)
 		}
 	}
-	c.Jaccard = 1
-	for _, s := range sums {
-		c.Jaccard = min(c.Jaccard, s/float64(p.Bootstraps))
+	return means, nil
+}
+
+// Stability is, for each cluster of a model, the mean Jaccard similarity with the one
+// most like it when resamples of a sample of x are divided anew into as many: from
+// .75 on a cluster is stable, below .6 it is not to be trusted, below .5 it dissolves
+// (Hennig 2007). It is NaN for a cluster of which the sample has no row, and for all
+// when the sample has too few distinct rows.
+func Stability(ctx context.Context, p Params, x models.Matrix, m *kmeans.Model) ([]float64, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
 	}
-	c.Strength, err = strength(ctx, p, x, k)
-	return c, err
+	if err := x.CheckFinite("clustercount"); err != nil {
+		return nil, err
+	}
+	sample := drawRows(x, p.Sample, p.Fit.Seed)
+	labels, rows := make([]int, sample.Rows()), make([]int, m.K())
+	if err := m.Predict(labels, nil, sample); err != nil {
+		return nil, err
+	}
+	for _, l := range labels {
+		rows[l]++
+	}
+	stability, err := resample(ctx, p, sample, labels, m.K())
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		stability = make([]float64, m.K())
+		clear(rows)
+	}
+	for c, n := range rows {
+		if n == 0 {
+			stability[c] = math.NaN()
+		}
+	}
+	return stability, nil
 }
 
 func defined(v float64, ok bool) float64 {
