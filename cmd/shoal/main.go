@@ -16,6 +16,7 @@ result back to Parquet.
 	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30
 	shoal runs --config shoal.yaml                 what has been published
 	shoal verify latest --read-data --config shoal.yaml
+	shoal report latest --config shoal.yaml        the HTML report of a run
 	shoal gc --config shoal.yaml                   remove what no reader needs any more
 	shoal erase --config shoal.yaml                remove people from what has been published, and prove it
 	shoal load-sql --target snowflake --location @db.schema.stage --config shoal.yaml
@@ -97,7 +98,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
-		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), gcCommand(), eraseCommand(), loadSQLCommand(), loadCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
+		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), reportCommand(), gcCommand(), eraseCommand(), loadSQLCommand(), loadCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
 	)
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -22,6 +23,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/modelfiles"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/report"
 	"github.com/shoal-data/shoal/jobs/segments"
 	"github.com/shoal-data/shoal/jobs/value"
 )
@@ -251,6 +253,9 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 				return StorageFault(err)
 			}
 		}
+		if err := r.report(ctx, in, staging); err != nil {
+			return err
+		}
 		m, err := r.manifest(in)
 		if err != nil {
 			return err
@@ -303,6 +308,42 @@ func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Stag
 		}
 		r.warn(warning("publish.damaged", fmt.Sprintf("the published run %s is damaged (%s), so another is published in its place", id, damage)))
 	}
+}
+
+// report writes the page that shows the run, from the tables as they were just
+// written. A night is not lost for want of its page: what goes wrong is a warning.
+func (r *run) report(ctx context.Context, in *input, staging *publish.Staging) error {
+	page, err := r.page(ctx, in, staging)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.warn(warning("report.failed", fmt.Sprintf("the report could not be made (%v): everything else is published; shoal report %s makes it from the tables", err, r.summary.RunID)))
+		return nil
+	}
+	return StorageFault(staging.Report(ctx, report.Name, page))
+}
+
+func (r *run) page(ctx context.Context, in *input, staging *publish.Staging) (page []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a fault of the program: %v", p)
+		}
+	}()
+	m, err := r.manifest(in)
+	if err != nil {
+		return nil, err
+	}
+	show := &report.Run{Manifest: m, FS: r.FS, Path: staging.Written(m)}
+	if date, id, ok := strings.Cut(in.before, " "); ok {
+		switch before, err := publish.ReadManifest(ctx, r.FS, r.Config.Out, date, id); {
+		case err == nil:
+			show.Before = report.Published(r.FS, r.Config.Out, before)
+		case !errors.Is(err, publish.ErrDamaged) && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return report.Render(ctx, show)
 }
 
 // modelRun is what model cards say of the run.

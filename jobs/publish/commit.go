@@ -41,6 +41,9 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 	if len(s.models) > 0 {
 		names = append(names, modelFiles)
 	}
+	if m.Report = s.report; m.Report != nil {
+		names = append(names, reportFiles)
+	}
 	entry, err := s.stageManifest(ctx, m)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/shoal-data/shoal/datasets/storage"
@@ -35,9 +36,10 @@ type Manifest struct {
 	Started         time.Time `json:"started"`
 	Finished        time.Time `json:"finished"`
 
-	Tables        []Table `json:"tables"`         // sorted by name
-	Models        []File  `json:"models"`         // files of what was fitted, sorted by path
-	ContentDigest string  `json:"content_digest"` // SHA-256 over every table's files and the models'; the same for the same content
+	Tables        []Table `json:"tables"`           // sorted by name
+	Models        []File  `json:"models"`           // files of what was fitted, sorted by path
+	Report        *File   `json:"report,omitempty"` // the page that shows the run; absent from runs older than reports
+	ContentDigest string  `json:"content_digest"`   // SHA-256 over every table's files and the models'; the same for the same content
 
 	Inputs           []Input         `json:"inputs"`
 	InputFingerprint string          `json:"input_fingerprint"`
@@ -300,7 +302,11 @@ func Verify(ctx context.Context, fsys storage.FS, out string, m *Manifest, readD
 			problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("table %s has %d rows, its files %d", t.Name, t.Rows, rows)})
 		}
 	}
-	for _, f := range m.Models {
+	others := slices.Clone(m.Models)
+	if m.Report != nil {
+		others = append(others, *m.Report)
+	}
+	for _, f := range others {
 		fault, err := verifyFile(ctx, fsys, out, f, readData)
 		if err != nil {
 			return problems, err

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/shoal-data/shoal/datasets/storage"
 )
@@ -17,26 +19,72 @@ var modelRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*(\.[a-z]+)+$`)
 func (s *Staging) Model(ctx context.Context, name string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rel := runDir(modelFiles, s.opts.Date, s.runID) + "/" + name
-	switch {
-	case s.done:
-		return fmt.Errorf("publish: model %s written after the end of run %s", name, s.runID)
-	case !modelRE.MatchString(name):
-		return fmt.Errorf("publish: model name %q must be lowercase letters, digits, '_' and '-', and an ending", name)
-	case slices.ContainsFunc(s.models, func(f File) bool { return f.Path == rel }):
-		return fmt.Errorf("publish: model name %q is taken", name)
-	}
-	if len(s.models) == 0 {
-		if _, err := s.fsys.MakeDir(s.ctx, s.dir+"/"+modelFiles); err != nil {
-			return output("making", s.dir+"/"+modelFiles, err)
-		}
-	}
-	if err := s.writeFile(ctx, s.dir+"/"+modelFiles+"/"+name, data); err != nil {
+	f, err := s.add(ctx, modelFiles, name, data, s.models)
+	if err != nil {
 		return err
 	}
-	s.models = append(s.models, File{Path: rel, Bytes: int64(len(data)), SHA256: sum(data)})
+	s.models = append(s.models, f)
 	slices.SortFunc(s.models, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
 	return nil
+}
+
+// Report writes the page that shows the run, beside the tables. The manifest lists it;
+// the content digest, which is of what the page shows, leaves it out.
+func (s *Staging) Report(ctx context.Context, name string, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := s.add(ctx, reportFiles, name, data, nil)
+	if err != nil {
+		return err
+	}
+	s.report = &f
+	return nil
+}
+
+// add writes a file that is no table's; there are the others of its kind.
+func (s *Staging) add(ctx context.Context, kind, name string, data []byte, there []File) (File, error) {
+	rel := runDir(kind, s.opts.Date, s.runID) + "/" + name
+	switch {
+	case s.done:
+		return File{}, fmt.Errorf("publish: %s file %s written after the end of run %s", kind, name, s.runID)
+	case !modelRE.MatchString(name):
+		return File{}, fmt.Errorf("publish: %s file name %q must be lowercase letters, digits, '_' and '-', and an ending", kind, name)
+	case slices.ContainsFunc(there, func(f File) bool { return f.Path == rel }):
+		return File{}, fmt.Errorf("publish: %s file name %q is taken", kind, name)
+	}
+	dir := s.dir + "/" + kind
+	if len(there) == 0 {
+		if _, err := s.fsys.MakeDir(s.ctx, dir); err != nil {
+			return File{}, output("making", dir, err)
+		}
+	}
+	if err := s.writeFile(ctx, dir+"/"+name, data); err != nil {
+		return File{}, err
+	}
+	return File{Path: rel, Bytes: int64(len(data)), SHA256: sum(data)}, nil
+}
+
+// Written fills in what the manifest says of the tables that are closed and of the
+// other files, before Commit does; path says where each of the files is until then.
+func (s *Staging) Written(m *Manifest) (path func(File) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := map[string]string{}
+	m.Date, m.RunID, m.Tables, m.Models = s.opts.Date, s.runID, nil, slices.Clone(s.models)
+	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
+		t := s.tables[name]
+		if !t.done || t.err != nil {
+			continue
+		}
+		m.Tables = append(m.Tables, t.table)
+		for _, f := range t.table.Files {
+			at[f.Path] = t.dir + f.Path[strings.LastIndexByte(f.Path, '/'):]
+		}
+	}
+	for _, f := range m.Models {
+		at[f.Path] = s.dir + "/" + modelFiles + f.Path[strings.LastIndexByte(f.Path, '/'):]
+	}
+	return func(f File) string { return at[f.Path] }
 }
 
 // ReadModel reads a model's file of a run, and refuses one that was changed.

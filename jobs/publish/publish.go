@@ -3,6 +3,7 @@
 //
 //	<out>/<table>/ds=YYYY-MM-DD/run=<id>/part-NNNNN.parquet
 //	<out>/models/ds=YYYY-MM-DD/run=<id>/<name>
+//	<out>/report/ds=YYYY-MM-DD/run=<id>/report.html
 //	<out>/manifests/ds=YYYY-MM-DD/run=<id>/manifest.json, _SUCCESS
 //	<out>/current.json
 //
@@ -98,6 +99,7 @@ type Staging struct {
 	mu     sync.Mutex
 	tables map[string]*TableWriter
 	models []File
+	report *File
 
 	placed []string // directories renamed into place
 
@@ -110,6 +112,9 @@ const manifests = "manifests"
 
 // modelFiles is the directory of what was fitted, beside the tables'.
 const modelFiles = "models"
+
+// reportFiles is the directory of the page that shows the run.
+const reportFiles = "report"
 
 func manifestDir(date, run string) string { return runDir(manifests, date, run) }
 
@@ -196,7 +201,7 @@ func (s *Staging) Table(name string, schema *arrow.Schema) (*TableWriter, error)
 	if s.done {
 		return nil, fmt.Errorf("publish: table %s begun after the end of run %s", name, s.runID)
 	}
-	if _, ok := s.tables[name]; ok || name == manifests || name == modelFiles {
+	if _, ok := s.tables[name]; ok || name == manifests || name == modelFiles || name == reportFiles {
 		return nil, fmt.Errorf("publish: table name %q is taken", name)
 	}
 	opts := tables.DefaultOptions(name)

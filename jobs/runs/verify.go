@@ -132,6 +132,9 @@ func (v *verifier) strays(m *publish.Manifest, date, run string) {
 	for _, f := range m.Models {
 		listed[f.Path] = true
 	}
+	if m.Report != nil {
+		listed[m.Report.Path] = true
+	}
 	at := "*/ds=" + date + "/run=" + strings.TrimPrefix(storage.QuoteMeta("/"+run), "/")
 	files, err := glob(v.ctx, v.fsys, v.out, at+"/**", at+"/_*", at+"/.*")
 	v.keep(err)

@@ -1,0 +1,152 @@
+package chart
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+)
+
+// A Point of a line, with its interval where there is one.
+type Point struct {
+	X, Y      float64
+	Low, High float64 // NaN without an interval
+	Tip       string
+}
+
+// A Line is a series of points.
+type Line struct {
+	Name   string
+	Points []Point
+	Class  int
+	Dashed bool
+	Dots   bool // marks at the points
+	Area   bool // the interval as an area, rather than whiskers
+}
+
+// A Guide is a line to compare with.
+type Guide struct{ X1, Y1, X2, Y2 float64 }
+
+// Lines draws lines over a common x axis.
+func Lines(f Frame, x, y Axis, lines []Line, guides ...Guide) template.HTML {
+	c := &canvas{Frame: f}
+	var xs, ys []float64
+	for _, l := range lines {
+		for _, p := range l.Points {
+			xs, ys = append(xs, p.X), append(ys, p.Y, p.Low, p.High)
+		}
+	}
+	for _, g := range guides {
+		xs, ys = append(xs, g.X1, g.X2), append(ys, g.Y1, g.Y2)
+	}
+	lowX, highX, ticksX := x.span(xs, 5)
+	lowY, highY, ticksY := y.span(ys, 4)
+	sx, sy := scale{low: lowX, high: highX}, scale{low: lowY, high: highY}
+	const height = 270
+	p := c.frame(height, ticksX, ticksY, &sx, &sy)
+	clamp := func(v float64) float64 { return math.Max(p.top, math.Min(p.bottom, v)) }
+	for _, g := range guides {
+		c.line(sx.at(g.X1), clamp(sy.at(g.Y1)), sx.at(g.X2), clamp(sy.at(g.Y2)), "gd")
+	}
+	for _, l := range lines {
+		cl := class(l.Class)
+		if l.Area {
+			var up, down string
+			for i, q := range l.Points {
+				if math.IsNaN(q.Low) || math.IsNaN(q.High) {
+					continue
+				}
+				up += fmt.Sprintf("%s,%s ", n(sx.at(q.X)), n(clamp(sy.at(q.High))))
+				r := l.Points[len(l.Points)-1-i]
+				down += fmt.Sprintf("%s,%s ", n(sx.at(r.X)), n(clamp(sy.at(r.Low))))
+			}
+			if up != "" {
+				c.p(`<polygon points="%s" class="ar %s"/>`, up+down, cl)
+			}
+		}
+		path, pen := "", "M"
+		for _, q := range l.Points {
+			if math.IsNaN(q.Y) || math.IsNaN(q.X) {
+				pen = "M"
+				continue
+			}
+			path += pen + n(sx.at(q.X)) + " " + n(sy.at(q.Y))
+			pen = "L"
+		}
+		dash := ""
+		if l.Dashed {
+			dash = fmt.Sprintf(" d%d", l.Class%4)
+		}
+		if path != "" {
+			c.p(`<path d="%s" class="ln %s%s"/>`, path, cl, dash)
+		}
+		for _, q := range l.Points {
+			if math.IsNaN(q.Y) || math.IsNaN(q.X) {
+				continue
+			}
+			if !l.Area && !math.IsNaN(q.Low) && !math.IsNaN(q.High) {
+				c.line(sx.at(q.X), clamp(sy.at(q.Low)), sx.at(q.X), clamp(sy.at(q.High)), "ln "+cl)
+			}
+			r, hidden := 3.5, ""
+			if !l.Dots {
+				r, hidden = 6, " h" // there for the pointer only
+			}
+			c.p(`<circle cx="%s" cy="%s" r="%s" class="%s%s">`, n(sx.at(q.X)), n(sy.at(q.Y)), n(r), cl, hidden)
+			c.tip(q.Tip)
+			c.p(`</circle>`)
+		}
+		if len(lines) > 1 {
+			c.legend = append(c.legend, entry{l.Class, l.Name, l.Dashed})
+		}
+	}
+	return c.finish(height)
+}
+
+// A Spot is a point of a scatter.
+type Spot struct {
+	X, Y  float64
+	Class int
+	Tip   string
+}
+
+// Scatter draws points; names are of the classes. Their shapes differ too.
+func Scatter(f Frame, x, y Axis, spots []Spot, names []string) template.HTML {
+	c := &canvas{Frame: f}
+	var xs, ys []float64
+	for _, s := range spots {
+		xs, ys = append(xs, s.X), append(ys, s.Y)
+	}
+	lowX, highX, ticksX := x.span(xs, 5)
+	lowY, highY, ticksY := y.span(ys, 4)
+	sx, sy := scale{low: lowX, high: highX}, scale{low: lowY, high: highY}
+	const height = 360
+	c.frame(height, ticksX, ticksY, &sx, &sy)
+	for _, s := range spots {
+		px, py := sx.at(s.X), sy.at(s.Y)
+		switch s.Class % 4 {
+		case 0:
+			c.p(`<circle cx="%s" cy="%s" r="2.6" class="pt %s">`, n(px), n(py), class(s.Class))
+			c.tip(s.Tip)
+			c.p(`</circle>`)
+		case 1:
+			c.rect2(px, py, class(s.Class), s.Tip)
+		case 2:
+			c.p(`<path d="M%s %sl3.4 6h-6.8z" class="pt %s">`, n(px), n(py-3.6), class(s.Class))
+			c.tip(s.Tip)
+			c.p(`</path>`)
+		default:
+			c.p(`<path d="M%s %sl3.6 3.6l-3.6 3.6l-3.6-3.6z" class="pt %s">`, n(px), n(py-3.6), class(s.Class))
+			c.tip(s.Tip)
+			c.p(`</path>`)
+		}
+	}
+	for i, s := range names {
+		c.legend = append(c.legend, entry{i, s, false})
+	}
+	return c.finish(height)
+}
+
+func (c *canvas) rect2(x, y float64, class, tip string) {
+	c.p(`<rect x="%s" y="%s" width="4.8" height="4.8" class="pt %s">`, n(x-2.4), n(y-2.4), class)
+	c.tip(tip)
+	c.p(`</rect>`)
+}

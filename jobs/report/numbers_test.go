@@ -1,0 +1,99 @@
+package report_test
+
+import (
+	"context"
+	_ "embed"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/synth"
+	"github.com/shoal-data/shoal/internal/pyoracle"
+	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/nightly"
+)
+
+//go:embed numbers_test.py
+var numbersScript string
+
+// night runs a job for some dates and returns where the last one's page lies.
+func night(ctx context.Context, c *config.Config, dates ...string) (page string, err error) {
+	for _, date := range dates {
+		s, err := nightly.Run(ctx, nightly.Options{Config: c, Date: date, FS: storage.Local(), Version: "test", Log: zerolog.Nop(), Now: time.Now})
+		if err != nil {
+			return "", err
+		}
+		page = filepath.Join(c.Out, "report", "ds="+date, "run="+s.RunID, "report.html")
+	}
+	return page, nil
+}
+
+// sample is a run of a small generated history that continues another, made once for
+// all tests.
+var sample = sync.OnceValues(func() (made struct{ dir, out, page string }, err error) {
+	if made.dir, err = os.MkdirTemp("", "shoal-report-"); err != nil {
+		return made, err
+	}
+	p := synth.DefaultParams()
+	p.Customers = 1500
+	history := filepath.Join(made.dir, "sample")
+	if _, err = synth.Generate(context.Background(), p, history, nil); err != nil {
+		return made, err
+	}
+	made.out = filepath.Join(history, "out")
+	c, err := config.Parse("generated", []byte(synth.Config(history, made.out)), os.LookupEnv)
+	if err != nil {
+		return made, err
+	}
+	made.page, err = night(context.Background(), c, "2025-03-24", "2025-03-31")
+	return made, err
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if made, _ := sample(); made.dir != "" {
+		os.RemoveAll(made.dir)
+	}
+	os.Exit(code)
+}
+
+// compareNumbers runs the page's SQL on the run's files.
+func compareNumbers(t *testing.T, page, out string, queries, cells int) {
+	t.Helper()
+	var got struct {
+		Faults     []string
+		FaultCount int `json:"fault_count"`
+		Cells      int
+		Queries    int
+		Readings   int
+	}
+	in := map[string]any{"page": page, "out": out, "constants": constants}
+	pyoracle.Run(t, numbersScript, in, &got)
+	for _, f := range got.Faults {
+		t.Error(f)
+	}
+	if got.FaultCount > len(got.Faults) {
+		t.Errorf("and %d more", got.FaultCount-len(got.Faults))
+	}
+	t.Logf("%d queries, %d cells, %d readings", got.Queries, got.Cells, got.Readings)
+	if got.Queries < queries || got.Cells < cells {
+		t.Errorf("%d queries and %d cells were compared; there should be %d and %d at least", got.Queries, got.Cells, queries, cells)
+	}
+}
+
+// constants are numbers of the sentences themselves: windows and chance.
+var constants = []string{"0.5", "30", "90", "365"}
+
+func TestEveryNumberIsAQueryOverTheTables(t *testing.T) {
+	pyoracle.Python(t)
+	made, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareNumbers(t, made.page, made.out, 50, 2000)
+}

@@ -1,0 +1,595 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/shoal-data/shoal/jobs/report/chart"
+	"github.com/shoal-data/shoal/jobs/report/query"
+)
+
+// C is a cell of the figure's table as it is written there.
+func (f *Figure) C(row int, column string) string {
+	i := slices.IndexFunc(f.Columns, func(c Column) bool { return c.Name == column })
+	return f.Columns[i].Format(f.Rows[row][i])
+}
+
+// frame is the chart's frame.
+func (f *Figure) frame(x, y string) chart.Frame {
+	return chart.Frame{ID: f.ID + "-c", Title: f.Title, About: strings.TrimSpace(f.Reading + " " + f.About), X: x, Y: y}
+}
+
+// tip is a mark's numbers: a name, and columns of its row with their labels.
+func (f *Figure) tip(row int, name string, columns ...string) string {
+	parts := []string{name}
+	for _, c := range columns {
+		i := slices.IndexFunc(f.Columns, func(x Column) bool { return x.Name == c })
+		parts = append(parts, f.Columns[i].Label+": "+f.C(row, c))
+	}
+	return strings.Join(parts, "\n")
+}
+
+// anID makes an id of a name from the configuration.
+func anID(parts ...string) string { return strings.Join(parts, "-") }
+
+func (b *builder) segments() *Section {
+	s := &Section{ID: "segments", Title: "Segments"}
+	all := b.read(query.From("segments").Get("segmentation", query.Col("segmentation")).Get("n", query.Count()))
+	if all.Len() == 0 {
+		f := &Figure{ID: "segments-none", Title: "Segments", Missing: "There are no segments in this run: none are configured, or the data support none; the warnings say why."}
+		s.add(Block{Figure: f})
+	}
+	for i := range all.Len() {
+		b.segmentation(s, all.T(i, "segmentation"), i == 0)
+	}
+	b.byRules(s)
+	return s
+}
+
+// prefix is of a segmentation's columns in customer_scores: the first that is
+// configured has none.
+func (b *builder) prefix(segmentation string) string {
+	if c := b.settings.Segmentations; len(c) > 0 && c[0].Name != segmentation {
+		return segmentation + "_"
+	}
+	return ""
+}
+
+// A band of a colour and name for each segment, by id.
+type paint struct {
+	class map[string]int
+	name  map[string]string
+}
+
+func (b *builder) segmentation(s *Section, name string, first bool) {
+	of := query.Is("segmentation", name)
+	f := &Figure{ID: anID("segments", name), Title: "Segments: who they are", Wide: true, Open: true,
+		About: "Revenue is what its customers ever spent, less refunds. Distance is to the segment's centre, in standard deviations of the prepared features: larger means a more mixed segment."}
+	columns := []Column{
+		text("segment_id", "Segment"), text("segment_name", "Name"), text("description", "What a typical customer does"),
+		whole("customers", "Customers"), share("customer_share", "Share of customers"), number("revenue", "Revenue, "+b.currency),
+		share("revenue_share", "Share of revenue"), number("mean_distance", "Mean distance, sd"), text("since", "Since"),
+	}
+	names := []string{"segment_id", "segment_name", "description", "customers", "customer_share", "revenue", "revenue_share", "mean_distance", "since"}
+	if _, ok := b.run.column("segments", "rule"); ok {
+		names = append(names, "rule")
+		columns = append(columns, text("rule", "The rule nearest to it"))
+	}
+	r, ok := b.query(f, query.From("segments").Where(of).Columns(names...).Order("segment_id"), columns...)
+	s.add(Block{Heading: "Segmentation " + words(name), ID: anID("segmentation", name)})
+	if !ok {
+		s.add(Block{Figure: f})
+		return
+	}
+	p := paint{map[string]int{}, map[string]string{}}
+	largest, richest := 0, 0
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		p.class[id], p.name[id] = i, id+" "+r.T(i, "segment_name")
+		if r.F(i, "customers") > r.F(largest, "customers") {
+			largest = i
+		}
+		if r.F(i, "revenue") > r.F(richest, "revenue") {
+			richest = i
+		}
+	}
+	f.Reading = fmt.Sprintf("%d segments; the largest is “%s” with %s of the customers", r.Len(), r.T(largest, "segment_name"), f.C(largest, "customer_share"))
+	if !r.At(richest, "revenue_share").IsNull() && richest != largest {
+		f.Reading += fmt.Sprintf("; the most revenue, %s, comes from “%s” with %s of the customers", f.C(richest, "revenue_share"), r.T(richest, "segment_name"), f.C(richest, "customer_share"))
+	} else if !r.At(richest, "revenue_share").IsNull() {
+		f.Reading += fmt.Sprintf(", and brings the most revenue, %s", f.C(richest, "revenue_share"))
+	}
+	f.Reading += "."
+	if first {
+		s.Lead = append(s.Lead, f.Reading)
+	}
+	var bars []chart.Bar
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		one := func(c string) chart.Value {
+			v := chart.Plain(r.F(i, c), f.tip(i, p.name[id], "customers", "customer_share", "revenue", "revenue_share"))
+			v.Text = f.C(i, c)
+			return v
+		}
+		bars = append(bars, chart.Bar{Name: p.name[id], Values: []chart.Value{one("customer_share"), one("revenue_share")}})
+	}
+	f.Chart = chart.Bars(f.frame("share of all customers, and of all revenue", ""), chart.Axis{Format: axisShare}, []string{"Customers", "Revenue"}, bars)
+	prospects := b.outlook(name, p)
+	s.add(Block{Cards: b.cards(f, r, prospects)}, Block{Figure: f}, Block{Figure: prospects})
+	s.add(Block{Figure: b.profile(name, r, p)})
+	s.add(Block{Figure: b.sizes(name, p)}, Block{Figure: b.migration(name, p)})
+	s.add(Block{Figure: b.clusterMap(name, p)}, Block{Figure: b.clusterCount(name)})
+	for _, other := range []struct{ column, title string }{{"rfm_segment", "RFM segments"}, {"lifecycle_stage", "lifecycle stages"}} {
+		s.add(Block{Figure: b.overlap(name, other.column, other.title, p)})
+	}
+	s.add(Block{Figure: b.distances(name, p)})
+}
+
+// churnTarget is the first target that is churn; empty without one.
+func (b *builder) churnTarget() string {
+	for _, t := range b.settings.Targets {
+		if t.Kind == "churn" {
+			if _, ok := b.run.column("customer_scores", t.Name+"_probability"); ok {
+				return t.Name
+			}
+		}
+	}
+	return ""
+}
+
+// outlook is what the predictions say of each segment.
+func (b *builder) outlook(name string, p paint) *Figure {
+	f := &Figure{ID: anID("outlook", name), Title: "Segments: what to expect", About: "Means over the customers that have the prediction; expected value is over the configured horizon, summed over the segment."}
+	pre := b.prefix(name)
+	id := query.Col(pre + "segment_id")
+	q := query.From("customer_scores").Where(query.NotNull(id)).Get("segment", id).Get("customers", query.Count())
+	columns := []Column{text("segment", "Segment"), whole("customers", "Customers")}
+	churn := b.churnTarget()
+	if churn != "" {
+		q.Get("at_risk", query.CountOf(query.Col(churn+"_probability"))).Get("churn", query.Mean(query.Col(churn+"_probability")))
+		columns = append(columns, whole("at_risk", "Active enough to be scored"), share("churn", "Mean probability of "+words(churn)))
+	}
+	q.Get("expected", query.Sum(query.Col("expected_value"))).Share("expected_share", "expected").Order("segment")
+	columns = append(columns, number("expected", "Expected value, "+b.currency), share("expected_share", "Share of it"))
+	r, ok := b.query(f, q, columns...)
+	if !ok {
+		return f
+	}
+	best, risky := 0, -1
+	var bars []chart.Bar
+	for i := range r.Len() {
+		if r.F(i, "expected") > r.F(best, "expected") {
+			best = i
+		}
+		if churn != "" && !r.At(i, "churn").IsNull() && (risky < 0 || r.F(i, "churn") > r.F(risky, "churn")) {
+			risky = i
+		}
+		v := chart.Plain(r.F(i, "expected"), f.tip(i, p.name[r.T(i, "segment")], "customers", "expected", "expected_share"))
+		v.Text, v.Class = f.C(i, "expected"), p.class[r.T(i, "segment")]
+		bars = append(bars, chart.Bar{Name: p.name[r.T(i, "segment")], Values: []chart.Value{v}})
+	}
+	if !r.At(best, "expected_share").IsNull() {
+		f.Reading = fmt.Sprintf("“%s” is expected to bring %s of what is to come.", p.name[r.T(best, "segment")], f.C(best, "expected_share"))
+	}
+	if risky >= 0 {
+		f.Reading += fmt.Sprintf(" The likeliest to be lost is “%s”: %s on average.", p.name[r.T(risky, "segment")], f.C(risky, "churn"))
+	}
+	f.Chart = chart.Bars(f.frame("expected value, "+b.currency, ""), chart.Axis{Format: axisCount}, nil, bars)
+	return f
+}
+
+// advice is what to do with a segment, by rules that the glossary gives.
+func advice(worth, churn, overall float64, inactive bool) string {
+	risky := churn > overall
+	switch {
+	case inactive:
+		return "Let rest: one low-cost attempt to win back, then leave alone."
+	case worth >= 1.2 && risky:
+		return "Keep: worth more than their number and likelier to be lost than most. Contact these first."
+	case worth >= 1.2:
+		return "Reward: worth more than their number and loyal. Protect the relationship; no discount is needed."
+	case worth < .5 && risky:
+		return "Economise: little revenue and likely to be lost. Automated messages only."
+	case worth < .5:
+		return "Develop: active and worth little so far. Work on the next purchase."
+	case risky:
+		return "Win over: ordinary value, likelier to be lost than most. Test an incentive on a part of them."
+	}
+	return "Maintain: ordinary value and risk. Keep the present treatment as the control for tests."
+}
+
+func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure) []Card {
+	var cards []Card
+	churn := map[string]float64{}
+	written := map[string]string{}
+	sum, n := 0.0, 0.0
+	has := slices.IndexFunc(outlook.Columns, func(c Column) bool { return c.Name == "churn" }) >= 0
+	for i := range outlook.Rows {
+		id := outlook.C(i, "segment")
+		if has {
+			o := &query.Result{Rows: outlook.Rows}
+			for _, c := range outlook.Columns {
+				o.Columns = append(o.Columns, c.Name)
+			}
+			churn[id], written[id] = o.F(i, "churn"), outlook.C(i, "churn")
+			if !math.IsNaN(churn[id]) {
+				sum, n = sum+churn[id]*o.F(i, "at_risk"), n+o.F(i, "at_risk")
+			}
+		}
+	}
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		worth := math.NaN()
+		if !r.At(i, "revenue_share").IsNull() && r.F(i, "customer_share") > 0 {
+			worth = r.F(i, "revenue_share") / r.F(i, "customer_share")
+		}
+		risk, ok := churn[id]
+		if !ok {
+			risk = math.NaN()
+		}
+		c := Card{
+			Class: chart.ClassOf(i), Number: id, Name: r.T(i, "segment_name"), Description: sentence(r.T(i, "description")),
+			Advice: advice(worth, risk, sum/n, r.At(i, "mean_distance").IsNull()),
+			Facts:  [][2]string{{"Customers", f.C(i, "customers")}, {"of all", f.C(i, "customer_share")}, {"of revenue", f.C(i, "revenue_share")}},
+		}
+		if ok {
+			c.Facts = append(c.Facts, [2]string{"mean risk of " + words(b.churnTarget()), written[id]})
+		}
+		cards = append(cards, c)
+	}
+	return cards
+}
+
+// profile is what sets the segments apart.
+func (b *builder) profile(name string, segments *query.Result, p paint) *Figure {
+	f := &Figure{ID: anID("profile", name), Title: "What sets them apart", Wide: true, Filter: true,
+		About: "Each cell: how many standard deviations of all customers the segment's mean is above (blue) or below (orange) everybody's mean."}
+	r, ok := b.query(f, query.From("segment_profiles").Where(query.Is("segmentation", name)).
+		Columns("feature", "segment_id", "customers", "mean", "median", "p10", "p90", "mean_all", "standing").Order("feature", "segment_id"),
+		text("feature", "Feature"), text("segment_id", "Segment"), whole("customers", "Customers known"), number("mean", "Mean"), number("median", "Median"),
+		number("p10", "10% have at most"), number("p90", "90% have at most"), number("mean_all", "Mean of all"), decimal("standing", "Difference, sd"))
+	if !ok {
+		return f
+	}
+	var features, ids []string
+	for i := range r.Len() {
+		if x := r.T(i, "feature"); !slices.Contains(features, x) {
+			features = append(features, x)
+		}
+	}
+	for i := range segments.Len() {
+		ids = append(ids, segments.T(i, "segment_id"))
+	}
+	cells := make([][]chart.Cell, len(features))
+	most, of := 0.0, 0
+	for i := range cells {
+		cells[i] = make([]chart.Cell, len(ids))
+		for j := range cells[i] {
+			cells[i][j].V = math.NaN()
+		}
+	}
+	for i := range r.Len() {
+		v := r.F(i, "standing")
+		k, j := slices.Index(features, r.T(i, "feature")), slices.Index(ids, r.T(i, "segment_id"))
+		if j < 0 {
+			continue
+		}
+		unit := ""
+		if c, ok := b.run.column("features", r.T(i, "feature")); ok && c.Unit != "" {
+			unit = " " + c.Unit
+		}
+		tip := fmt.Sprintf("%s\n%s\nmean %s%s, of all %s\nmedian %s, 10%%–90%% %s to %s\ndifference %s sd", words(r.T(i, "feature")), p.name[ids[j]], f.C(i, "mean"), unit, f.C(i, "mean_all"), f.C(i, "median"), f.C(i, "p10"), f.C(i, "p90"), f.C(i, "standing"))
+		cells[k][j] = chart.Cell{V: v, Tip: tip}
+		if !math.IsNaN(v) {
+			cells[k][j].Text = minus(fmt.Sprintf("%.1f", v))
+		}
+		if math.Abs(v) > most {
+			most, of = math.Abs(v), i
+		}
+	}
+	where := "above"
+	if r.F(of, "standing") < 0 {
+		where = "below"
+	}
+	f.Reading = fmt.Sprintf("Furthest from everybody: “%s”, whose %s is %s on average, %s the mean of all, %s.", p.name[r.T(of, "segment_id")], words(r.T(of, "feature")), f.C(of, "mean"), where, f.C(of, "mean_all"))
+	var rows []string
+	for _, x := range features {
+		rows = append(rows, words(x))
+	}
+	f.Chart = chart.Heat(f.frame("segment", "difference, sd"), rows, ids, cells, 2)
+	return f
+}
+
+// sizes is how large the segments are and were.
+func (b *builder) sizes(name string, p paint) *Figure {
+	f := &Figure{ID: anID("sizes", name), Title: "What became of the segments", About: "A segment keeps its id as long as it is the same; matched share is how much of it is (Jaccard)."}
+	r, ok := b.query(f, query.From("segment_history").Where(query.Is("segmentation", name)).
+		Columns("segment_id", "segment_name", "status", "customers_before", "customers", "matched_share", "before_date", "since").
+		Derive("change", "customers - customers_before", func(r *query.Result, i int) query.Value {
+			if r.At(i, "customers").IsNull() || r.At(i, "customers_before").IsNull() {
+				return query.Value{}
+			}
+			return query.Num(r.F(i, "customers") - r.F(i, "customers_before"))
+		}).Order("segment_id"),
+		text("segment_id", "Segment"), text("segment_name", "Name"), text("status", "Status"), whole("customers_before", "Customers before"), whole("customers", "Customers now"),
+		share("matched_share", "The same"), whole("change", "Change"))
+	if !ok {
+		return f
+	}
+	if r.At(0, "before_date").IsNull() {
+		f.Reading = "This is the first run of the segmentation: there is nothing to compare it with yet."
+	} else {
+		kept, most := 0, 0
+		for i := range r.Len() {
+			if r.T(i, "status") == "kept" {
+				kept++
+			}
+			if math.Abs(r.F(i, "change")) > math.Abs(r.F(most, "change")) || math.IsNaN(r.F(most, "change")) {
+				most = i
+			}
+		}
+		f.Reading = fmt.Sprintf("Since %s, %d of %d segments were kept", r.T(0, "before_date"), kept, r.Len())
+		if c := r.F(most, "change"); !math.IsNaN(c) && c != 0 {
+			f.Reading += fmt.Sprintf("; “%s” changed most: from %s to %s customers", r.T(most, "segment_name"), f.C(most, "customers_before"), f.C(most, "customers"))
+		}
+		f.Reading += "."
+	}
+	var bars []chart.Bar
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		one := func(c string) chart.Value {
+			v := chart.Plain(r.F(i, c), f.tip(i, id+" "+r.T(i, "segment_name"), "status", "customers_before", "customers"))
+			v.Text = f.C(i, c)
+			return v
+		}
+		bar := chart.Bar{Name: id + " " + r.T(i, "segment_name"), Values: []chart.Value{one("customers_before"), one("customers")}}
+		if r.At(i, "before_date").IsNull() {
+			bar.Values = bar.Values[1:]
+		}
+		bars = append(bars, bar)
+	}
+	series := []string{"Run before", "This run"}
+	if r.At(0, "before_date").IsNull() {
+		series = nil
+	}
+	f.Chart = chart.Bars(f.frame("customers", ""), chart.Axis{Format: axisCount}, series, bars)
+	return f
+}
+
+// migration is who went where.
+func (b *builder) migration(name string, p paint) *Figure {
+	f := &Figure{ID: anID("migration", name), Title: "Who moved", About: "Left: the run before. Right: this run. “not there” are customers who had not appeared yet, or are in no segment."}
+	r, ok := b.query(f, query.From("segment_migrations").Where(query.Is("segmentation", name)).
+		Columns("from_segment_id", "from_segment_name", "to_segment_id", "to_segment_name", "customers", "from_share", "from_date").Order("from_segment_id", "to_segment_id"),
+		text("from_segment_id", "From"), text("from_segment_name", "Name"), text("to_segment_id", "To"), text("to_segment_name", "Name"),
+		whole("customers", "Customers"), share("from_share", "Share of those it comes from"), text("from_date", "Since"))
+	if !ok {
+		if f.Missing != "" {
+			f.Missing = "There is no previous run of this segmentation to compare with."
+		}
+		return f
+	}
+	var left, right []chart.Node
+	place := func(nodes *[]chart.Node, id, name string) int {
+		if id == "" {
+			id, name = "not there", ""
+		}
+		full := strings.TrimSpace(id + " " + name)
+		for i, n := range *nodes {
+			if n.Name == full {
+				return i
+			}
+		}
+		k, ok := p.class[id]
+		if !ok {
+			k = -1
+		}
+		*nodes = append(*nodes, chart.Node{Name: full, Class: k, Tip: full})
+		return len(*nodes) - 1
+	}
+	var links []chart.Link
+	most := -1
+	for i := range r.Len() {
+		from := place(&left, r.T(i, "from_segment_id"), r.T(i, "from_segment_name"))
+		to := place(&right, r.T(i, "to_segment_id"), r.T(i, "to_segment_name"))
+		links = append(links, chart.Link{From: from, To: to, V: r.F(i, "customers"), Tip: fmt.Sprintf("%s → %s\n%s customers, %s of the former", left[from].Name, right[to].Name, f.C(i, "customers"), f.C(i, "from_share"))})
+		if r.T(i, "from_segment_id") != r.T(i, "to_segment_id") && !r.At(i, "from_segment_id").IsNull() && !r.At(i, "to_segment_id").IsNull() && (most < 0 || r.F(i, "customers") > r.F(most, "customers")) {
+			most = i
+		}
+	}
+	f.Reading = fmt.Sprintf("Since %s nobody changed from one segment to another.", r.T(0, "from_date"))
+	if most >= 0 {
+		f.Reading = fmt.Sprintf("Since %s the largest move was from “%s” to “%s”: %s customers, %s of the former.", r.T(0, "from_date"), r.T(most, "from_segment_name"), r.T(most, "to_segment_name"), f.C(most, "customers"), f.C(most, "from_share"))
+	}
+	f.Chart = chart.Flow(f.frame("", ""), "before", "now", left, right, links)
+	return f
+}
+
+// clusterMap shows customers in two dimensions.
+func (b *builder) clusterMap(name string, p paint) *Figure {
+	f := &Figure{ID: anID("map", name), Title: "Map of customers", Wide: false,
+		About: "A sample of customers in the two directions in which they differ most (principal components of the prepared features); near means alike. Colours and shapes are the segments."}
+	q := query.From("customer_map").Where(query.Is("segmentation", name)).Columns("segment_id", "x", "y", "x_share", "y_share", "x_features", "y_features")
+	r, ok := b.query(f, q, text("segment_id", "Segment"), decimal("x", "First direction, sd"), decimal("y", "Second direction, sd"), share("x_share", "Variance along the first"), share("y_share", "Variance along the second"), text("x_features", "The first is mostly"), text("y_features", "The second is mostly"))
+	if !ok {
+		return f
+	}
+	f.Reading = fmt.Sprintf("The two directions hold %s and %s of all differences. Across: %s. Upwards: %s.", f.C(0, "x_share"), f.C(0, "y_share"), r.T(0, "x_features"), r.T(0, "y_features"))
+	var spots []chart.Spot
+	names := make([]string, len(p.class))
+	for id, k := range p.class {
+		names[k] = p.name[id]
+	}
+	for i := range r.Len() {
+		k, ok := p.class[r.T(i, "segment_id")]
+		if !ok {
+			continue
+		}
+		spots = append(spots, chart.Spot{X: r.F(i, "x"), Y: r.F(i, "y"), Class: k, Tip: p.name[r.T(i, "segment_id")]})
+	}
+	f.Chart = chart.Scatter(f.frame("first direction, standard deviations", "second direction, sd"), chart.Axis{Format: axisNumber}, chart.Axis{Format: axisNumber}, spots, names)
+	f.Filter = true
+	return f
+}
+
+// clusterCount is why there are as many segments as there are.
+func (b *builder) clusterCount(name string) *Figure {
+	f := &Figure{ID: anID("count", name), Title: "Why this many segments",
+		About: "Stability: how much of a segment comes out again when customers are drawn anew (Jaccard). Prediction strength: whether one half of the customers finds the other's segments. Silhouette: how much nearer customers are to their own segment than to the next. 1 is best in all three."}
+	metric, v := query.Col("metric"), query.Col("value")
+	pick := func(prefix string) query.Expr { return query.Most(query.If(query.HasPrefix(metric, prefix+"_k"), v)) }
+	q := query.From("model_metrics").Where(query.Is("target", name), query.NotNull(query.Trailing(metric)), query.HasPrefix(metric, "bootstrap_jaccard_k").
+		Or(query.HasPrefix(metric, "prediction_strength_k")).Or(query.HasPrefix(metric, "silhouette_k")).Or(query.HasPrefix(metric, "smallest_share_k"))).
+		Get("k", query.Trailing(metric)).Get("stability", pick("bootstrap_jaccard")).Get("strength", pick("prediction_strength")).
+		Get("silhouette", pick("silhouette")).Get("smallest", pick("smallest_share")).
+		Get("chosen", query.Most(query.Col("champion"))).Order("k")
+	r, ok := b.query(f, q, text("k", "Segments"), decimal("stability", "Stability"), decimal("strength", "Prediction strength"), decimal("silhouette", "Silhouette"), share("smallest", "Smallest segment"), text("chosen", "Chosen"))
+	if !ok {
+		if f.Missing != "" {
+			f.Missing = "The number of segments was not searched in this run: it is given, or taken over from the run before."
+		}
+		return f
+	}
+	lines := []chart.Line{{Name: "Stability", Class: 0, Dots: true}, {Name: "Prediction strength", Class: 1, Dashed: true, Dots: true}, {Name: "Silhouette", Class: 2, Dashed: true, Dots: true}}
+	var ticks []chart.Tick
+	var guides []chart.Guide
+	for i := range r.Len() {
+		k := r.F(i, "k")
+		ticks = append(ticks, chart.Tick{At: k, Text: f.C(i, "k")})
+		for j, c := range []string{"stability", "strength", "silhouette"} {
+			lines[j].Points = append(lines[j].Points, chart.Point{X: k, Y: r.F(i, c), Low: math.NaN(), High: math.NaN(), Tip: f.tip(i, f.C(i, "k")+" segments", c)})
+		}
+		if r.At(i, "chosen").True() {
+			f.Reading = fmt.Sprintf("%s segments were chosen: stability %s, prediction strength %s, silhouette %s; the smallest holds %s of the customers.", f.C(i, "k"), f.C(i, "stability"), f.C(i, "strength"), f.C(i, "silhouette"), f.C(i, "smallest"))
+			guides = append(guides, chart.Guide{X1: k, X2: k, Y1: 0, Y2: 1})
+		}
+	}
+	f.Chart = chart.Lines(f.frame("number of segments (the line marks the choice)", "1 is best"), chart.Axis{Ticks: ticks}, chart.Axis{Format: axisNumber, Fixed: r.Len() > 0, Low: 0, High: 1}, lines, guides...)
+	return f
+}
+
+// overlap is how a segmentation and a division by rules go together.
+func (b *builder) overlap(name, column, title string, p paint) *Figure {
+	f := &Figure{ID: anID("overlap", name, column), Title: "Segments and " + title, About: "Each row: how the customers of a segment divide, in hundredths; a row adds up to 100%."}
+	id := query.Col(b.prefix(name) + "segment_id")
+	q := query.From("customer_scores").Where(query.NotNull(id), query.NotNull(query.Col(column))).Get("segment", id).Get("class", query.Col(column)).Get("customers", query.Count()).
+		Derive("share", "customers / sum(customers) OVER (PARTITION BY segment)", func(r *query.Result, i int) query.Value {
+			sum := 0.0
+			for k := range r.Rows {
+				if r.At(k, "segment") == r.At(i, "segment") {
+					sum += r.F(k, "customers")
+				}
+			}
+			return query.Num(r.F(i, "customers") / sum)
+		}).Order("segment", "class")
+	r, ok := b.query(f, q, text("segment", "Segment"), Column{"class", sentence(title), func(v query.Value) string { return words(v.String()) }}, whole("customers", "Customers"), share("share", "Share of the segment"))
+	if !ok {
+		return f
+	}
+	var ids, classes []string
+	most := 0
+	for i := range r.Len() {
+		if x := r.T(i, "segment"); !slices.Contains(ids, x) {
+			ids = append(ids, x)
+		}
+		if x := r.T(i, "class"); !slices.Contains(classes, x) {
+			classes = append(classes, x)
+		}
+		if r.F(i, "share") > r.F(most, "share") {
+			most = i
+		}
+	}
+	slices.Sort(classes)
+	cells := make([][]chart.Cell, len(ids))
+	for i := range cells {
+		cells[i] = make([]chart.Cell, len(classes))
+		for j := range cells[i] {
+			cells[i][j] = chart.Cell{V: 0, Tip: p.name[ids[i]] + "\n" + words(classes[j]) + "\nnobody"}
+		}
+	}
+	for i := range r.Len() {
+		k, j := slices.Index(ids, r.T(i, "segment")), slices.Index(classes, r.T(i, "class"))
+		cells[k][j] = chart.Cell{V: r.F(i, "share"), Text: fmt.Sprintf("%.0f", 100*r.F(i, "share")), Tip: f.tip(i, p.name[ids[k]]+"\n"+words(classes[j]), "customers", "share")}
+	}
+	var rows, columns []string
+	for _, x := range ids {
+		rows = append(rows, p.name[x])
+	}
+	for _, x := range classes {
+		columns = append(columns, words(x))
+	}
+	f.Reading = fmt.Sprintf("The closest match: %s of “%s” are %s.", f.C(most, "share"), p.name[r.T(most, "segment")], words(r.T(most, "class")))
+	f.Chart = chart.Heat(f.frame("", "% of the segment"), rows, columns, cells, 1)
+	return f
+}
+
+// distances is how far the segments lie apart.
+func (b *builder) distances(name string, p paint) *Figure {
+	f := &Figure{ID: anID("distances", name), Title: "How different the segments are", About: "Distance of two centres in standard deviations of the prepared features. Too alike: they differ by less than half a standard deviation in every feature, and are not worth treating differently."}
+	r, ok := b.query(f, query.From("segments").Where(query.Is("segmentation", name), query.NotNull(query.Col("nearest_segment_id"))).
+		Columns("segment_id", "nearest_segment_id", "nearest_distance", "too_alike").Order("segment_id"),
+		text("segment_id", "Segment"), text("nearest_segment_id", "Most like"), number("nearest_distance", "Distance, sd"), text("too_alike", "Too alike"))
+	if !ok {
+		f.Missing = "There are no two segments with centres to compare."
+		return f
+	}
+	var bars []chart.Bar
+	alike, near := 0, 0
+	for i := range r.Len() {
+		if r.At(i, "too_alike").True() {
+			alike++
+		}
+		if r.F(i, "nearest_distance") < r.F(near, "nearest_distance") {
+			near = i
+		}
+		v := chart.Plain(r.F(i, "nearest_distance"), f.tip(i, p.name[r.T(i, "segment_id")], "nearest_segment_id", "nearest_distance", "too_alike"))
+		v.Text, v.Class = f.C(i, "nearest_distance")+" to "+r.T(i, "nearest_segment_id"), p.class[r.T(i, "segment_id")]
+		bars = append(bars, chart.Bar{Name: p.name[r.T(i, "segment_id")], Values: []chart.Value{v}})
+	}
+	f.Reading = fmt.Sprintf("The nearest pair is “%s” and “%s”, %s standard deviations apart", p.name[r.T(near, "segment_id")], p.name[r.T(near, "nearest_segment_id")], f.C(near, "nearest_distance"))
+	if alike == 0 {
+		f.Reading += "; no two are too alike to act on differently."
+	} else {
+		f.Reading += "; some are too alike to act on differently."
+	}
+	f.Chart = chart.Bars(f.frame("distance to the most similar segment, sd", ""), chart.Axis{Format: axisNumber}, nil, bars)
+	return f
+}
+
+// byRules is the divisions of customers by rules.
+func (b *builder) byRules(s *Section) {
+	known := []struct{ column, title string }{
+		{"rfm_segment", "RFM segments"}, {"lifecycle_stage", "Lifecycle stages"}, {"usage_rate", "Usage rate"}, {"loyalty_tier", "Loyalty tiers"},
+		{"benefit_sought", "Benefit sought"}, {"occasion_shopper", "Occasion shoppers"}, {"journey_stage", "Journey stages"},
+	}
+	started := false
+	for _, k := range known {
+		if _, ok := b.run.column("customer_scores", k.column); !ok {
+			continue
+		}
+		if !started {
+			started = true
+			s.add(Block{Heading: "Segments by rules", ID: "by-rules", Note: "Every customer is in exactly one cell of each."})
+		}
+		f := &Figure{ID: "rule-" + k.column, Title: k.title}
+		if c, ok := b.run.column("customer_scores", k.column); ok {
+			f.About = c.Meaning
+		}
+		r, ok := b.query(f, query.From("customer_scores").Get("class", query.Col(k.column)).Get("customers", query.Count()).Share("share", "customers").Order("customers DESC", "class"),
+			Column{"class", k.title, func(v query.Value) string { return words(asText(v)) }}, whole("customers", "Customers"), share("share", "Share"))
+		s.add(Block{Figure: f})
+		if !ok {
+			continue
+		}
+		f.Reading = fmt.Sprintf("Most customers, %s, are “%s”.", f.C(0, "share"), f.C(0, "class"))
+		var bars []chart.Bar
+		for i := range r.Len() {
+			v := chart.Plain(r.F(i, "share"), f.tip(i, f.C(i, "class"), "customers", "share"))
+			v.Text = f.C(i, "share")
+			bars = append(bars, chart.Bar{Name: f.C(i, "class"), Values: []chart.Value{v}})
+		}
+		f.Chart = chart.Bars(f.frame("share of customers", ""), chart.Axis{Format: axisShare}, nil, bars)
+	}
+}
