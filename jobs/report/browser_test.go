@@ -173,7 +173,8 @@ func TestPageWorksInABrowser(t *testing.T) {
 
 	// Hover: a mark shows its numbers, and a place without a mark hides them.
 	var tip string
-	b.ask(t, `(() => { const m = document.querySelector("#profile-behaviour [data-tip]"); m.scrollIntoView({block: "center"}); const r = m.getBoundingClientRect(); window.at = [r.left + r.width / 2, r.top + r.height / 2]; return m.dataset.tip })()`, &tip)
+	b.ask(t, `(() => { const m = document.querySelector("#profile-behaviour [data-tip]"); m.scrollIntoView({block: "center"}); const r = m.getBoundingClientRect(); window.at = [r.left + r.width / 2, r.top + r.height / 2];
+		return new Promise(done => setTimeout(() => done(m.dataset.tip), 300)) })()`, &tip) // scrolling hides tips, a little later
 	var at []float64
 	b.ask(t, `window.at`, &at)
 	var shown struct {
