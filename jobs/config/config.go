@@ -178,7 +178,14 @@ type Models struct {
 
 // Publish says how tables are written.
 type Publish struct {
-	FileSize Size `yaml:"file_size" min:"1MiB" max:"4GiB" doc:"Size at which a published table rolls over to its next file."`
+	FileSize Size    `yaml:"file_size" min:"1MiB" max:"4GiB" doc:"Size at which a published table rolls over to its next file."`
+	Changes  Changes `yaml:"changes" doc:"Which customers are in the table changes: besides those who are new or gone, those whose segment, cell or band is another than in the run before, and those of whom a number moved by more than so much."`
+}
+
+// Changes says how far a number must have moved.
+type Changes struct {
+	Probability float64 `yaml:"probability" min:"0" max:"1" doc:"How far a probability must have moved, up or down."`
+	Value       float64 `yaml:"value" min:"0" max:"1000000" doc:"How far expected value must have moved, as a share of what it was: 0.1 is a tenth."`
 }
 
 // Schedule says when nights are run.
@@ -253,7 +260,7 @@ func Default() *Config {
 			ValueHorizon: 365,
 		},
 		Privacy:  Privacy{Erased: []ErasureTable{}, Consents: []ConsentTable{}, Unlisted: UnlistedWithheld},
-		Publish:  Publish{FileSize: 192 * units.MiB},
+		Publish:  Publish{FileSize: 192 * units.MiB, Changes: Changes{Probability: 0.05, Value: 0.1}},
 		Schedule: Schedule{Cron: "30 4 * * *", Behind: 1, CatchUp: 7, Retries: 5},
 	}
 }

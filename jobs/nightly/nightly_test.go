@@ -386,6 +386,8 @@ want = {
         "purchase_probability": pa.float64(), "purchase_percentile": pa.float64(), "expected_purchases": pa.float64(),
         "expected_value": pa.decimal128(18, 4), "p_alive": pa.float64()},
     "features": {"customer_id": pa.int64(), "spend_lifetime": pa.float64(), "as_of": pa.timestamp("us", tz="UTC")},
+    "changes": {"customer_id": pa.int64(), "change": pa.string(), "moved": pa.string(), "segment_id": pa.int32(), "segment_id_before": pa.int32(),
+        "churn_probability_before": pa.float64(), "expected_value_before": pa.decimal128(18, 4)},
     "segments": {"segment_id": pa.int32(), "revenue": pa.decimal128(18, 4), "customers": pa.int64()},
     "segment_profiles": {"segment_id": pa.int32(), "feature": pa.string(), "median": pa.float64(), "customers": pa.int64()},
     "segment_migrations": {"from_segment_id": pa.int32(), "to_segment_id": pa.int32(), "customers": pa.int64()},

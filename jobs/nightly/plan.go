@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/changes"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/segments"
 )
@@ -55,5 +56,5 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 
 // Tables lists the tables that a run publishes, in order.
 func Tables() []string {
-	return []string{"customer_scores", "features", segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows"}
+	return []string{"customer_scores", "features", changes.TableName, segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows"}
 }

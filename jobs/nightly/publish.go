@@ -221,7 +221,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			return err
 		}
 		defer staging.Abort()
-		tables, err := r.tabulate(h, t, g, all, v)
+		tables, err := r.tabulate(ctx, h, t, g, all, v)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,9 @@ type groups struct {
 	scores        []rfm.Scores      // by customer
 	rules         []*rules.Division
 	engagement    *rules.Score
-	spend         []float64 // lifetime, less refunds, by customer
+	spend         []float64      // lifetime, less refunds, by customer
+	past          *segments.Past // the run that this one continues; nil when there is none
+	customers     *roll.Roll     // tonight's, when there is
 }
 
 // segment divides the customers of the run's date by behaviour and by RFM.
@@ -41,6 +43,7 @@ func (r *run) segment(ctx context.Context, in *input, t *table) (*groups, error)
 		if err != nil {
 			return err
 		}
+		g.past, g.customers = past, customers
 		var names []string
 		for i, c := range r.Config.Segmentations {
 			names = append(names, c.Name)

@@ -1,6 +1,8 @@
 package nightly
 
 import (
+	"context"
+
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 
@@ -26,19 +28,28 @@ func (r *run) stamp() []outputs.Column {
 }
 
 // tabulate lays out everything that the run publishes.
-func (r *run) tabulate(h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) ([]outputs.Table, error) {
+func (r *run) tabulate(ctx context.Context, h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) ([]outputs.Table, error) {
 	about, err := segments.Tables(g.segmentations, g.dormant, r.stamp(), g.spend)
 	if err != nil {
 		return nil, err
 	}
-	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t)}, about...)
+	changed, err := r.changes(ctx, h, t, g, all, v)
+	if err != nil {
+		return nil, err
+	}
+	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t), changed}, about...)
 	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.CurveTable(all, r.stamp()), predict.EffectTable(all, r.stamp()),
 		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report)), nil
 }
 
 // customerScores is the table that campaigns are run from: a row a customer.
 func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *value.Forecast) outputs.Table {
-	columns := r.stamp()
+	return customerRows("customer_scores", t.score, append(r.stamp(), r.scoreColumns(g, all, v)...))
+}
+
+// scoreColumns are the columns of customer_scores behind the run's stamp.
+func (r *run) scoreColumns(g *groups, all []*predict.Answer, v *value.Forecast) []outputs.Column {
+	var columns []outputs.Column
 	for place, s := range g.segmentations {
 		columns = append(columns, s.Columns(segmentColumn(place, s.Name))...)
 	}
@@ -49,8 +60,7 @@ func (r *run) customerScores(t *table, g *groups, all []*predict.Answer, v *valu
 	for _, s := range all {
 		columns = append(columns, s.Columns()...)
 	}
-	columns = append(columns, v.Columns(r.asOf.Today)...)
-	return customerRows("customer_scores", t.score, columns)
+	return append(columns, v.Columns(r.asOf.Today)...)
 }
 
 // customerRows lays out a table of a row a customer, whose other columns know

@@ -61,7 +61,7 @@ func OpenPast(ctx context.Context, fsys storage.FS, out string, p publish.Pointe
 		return fail(fmt.Errorf("%s: %w", date, fs.ErrNotExist))
 	}
 	past.manifest = m
-	rows, err := past.read(ctx, ModelsTable, "segmentation", "model")
+	rows, err := past.Read(ctx, ModelsTable, "segmentation", "model")
 	if err != nil {
 		return fail(err)
 	}
@@ -97,8 +97,35 @@ func (p *Past) fault(ctx context.Context, err error) error {
 	return fmt.Errorf("run %s of %s %w: %w", p.RunID, p.Date, ErrUnusable, err)
 }
 
-// read gives some columns of one of the run's tables.
-func (p *Past) read(ctx context.Context, table string, columns ...string) (iter.Seq2[arrow.Record, error], error) {
+// Has says whether one of the run's tables has a column of that type.
+func (p *Past) Has(table, column string, kind arrow.DataType) bool {
+	t := p.manifest.Table(table)
+	if t == nil {
+		return false
+	}
+	want, err := tables.Columns(arrow.NewSchema([]arrow.Field{{Name: column, Type: kind}}, nil))
+	return err == nil && slices.ContainsFunc(t.Columns, func(have tables.Column) bool { return have.Name == column && have.Type == want[0].Type })
+}
+
+// Whole compares the files of one of the run's tables with its manifest, byte for byte.
+// Its error wraps ErrUnusable when they differ.
+func (p *Past) Whole(ctx context.Context, table string) error {
+	t := p.manifest.Table(table)
+	if t == nil {
+		return p.fault(ctx, fmt.Errorf("segments: it has no table %s: it was published by another version (%s)", table, p.manifest.ToolVersion))
+	}
+	problems, err := publish.VerifyTable(ctx, p.fsys, publish.Clean(p.out), *t, true)
+	if err == nil && len(problems) > 0 {
+		err = fmt.Errorf("%w: %s", publish.ErrDamaged, problems[0])
+	}
+	if err != nil {
+		return p.fault(ctx, err)
+	}
+	return nil
+}
+
+// Read gives some columns of one of the run's tables.
+func (p *Past) Read(ctx context.Context, table string, columns ...string) (iter.Seq2[arrow.Record, error], error) {
 	t := p.manifest.Table(table)
 	if t == nil {
 		return nil, fmt.Errorf("segments: it has no table %s: it was published by another version (%s)", table, p.manifest.ToolVersion)
@@ -194,7 +221,7 @@ func (p *Past) Prior(ctx context.Context, name string, customers *roll.Roll) (*P
 
 func (p *Past) assigned(ctx context.Context, prior *Prior, customers *roll.Roll) error {
 	state := prior.State
-	rows, err := p.read(ctx, "customer_scores", "customer_id", state.Column)
+	rows, err := p.Read(ctx, "customer_scores", "customer_id", state.Column)
 	if err != nil {
 		return err
 	}
