@@ -52,6 +52,10 @@ func closing(w io.Writer, s *nightly.Summary) {
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 		fmt.Fprintf(t, "  id\tcustomers\tshare\trevenue\tname\n")
 		for _, g := range s.Segments {
+			if g.Suppressed {
+				fmt.Fprintf(t, "  %d\tfew\t\t\t%s\n", g.ID, g.Name)
+				continue
+			}
 			fmt.Fprintf(t, "  %d\t%s\t%.1f%%\t%.1f%%\t%s\n", g.ID, count(int64(g.Customers)), 100*g.Share, 100*g.RevenueShare, g.Name)
 		}
 		t.Flush()

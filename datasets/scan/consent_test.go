@@ -9,9 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
@@ -289,4 +291,86 @@ func planErased(t *testing.T, dir string, in scan.Input) ([]scan.Person, error) 
 		return nil, err
 	}
 	return p.Erased(context.Background(), false, 1)
+}
+
+// A watched store notes which bytes of files are read.
+type watched struct {
+	storage.FS
+	mu   *sync.Mutex
+	read map[string][][2]int64 // by file: from, to
+}
+
+func (w watched) Open(ctx context.Context, path string) (storage.File, error) {
+	f, err := w.FS.Open(ctx, path)
+	return watchedFile{f, w, path}, err
+}
+
+type watchedFile struct {
+	storage.File
+	w    watched
+	path string
+}
+
+func (f watchedFile) ReadAt(b []byte, at int64) (int, error) {
+	f.w.mu.Lock()
+	f.w.read[f.path] = append(f.w.read[f.path], [2]int64{at, at + int64(len(b))})
+	f.w.mu.Unlock()
+	return f.File.ReadAt(b, at)
+}
+
+// Of a column that is not configured not a byte is read, but what lies in the last of the
+// file and comes along with its footer.
+func TestColumnsNotConfiguredAreNotRead(t *testing.T) {
+	type row struct {
+		Before   string `parquet:"a_before,plain"`
+		Customer string `parquet:"customer,plain"`
+		Diary    string `parquet:"diary,plain"`
+		Time     int64  `parquet:"time"`
+	}
+	path := t.TempDir() + "/a.parquet"
+	var rows []row
+	for i := range 20_000 {
+		rows = append(rows, row{strings.Repeat("x", i%50), fmt.Sprint("c", i%100), strings.Repeat("secret", i%30), int64(i)})
+	}
+	parquetFile(t, path, rows)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parquet.OpenFile(f, st.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watched{storage.Local(), &sync.Mutex{}, map[string][][2]int64{}}
+	in := scan.Input{Sources: []scan.Source{{Name: "web", Paths: []string{path}, Columns: map[datasets.Field]string{datasets.CustomerID: "customer", datasets.EventTime: "time"}}}}
+	plan, err := in.Plan(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := plan.Read(t.Context(), datasets.NewDicts(), scan.DefaultOptions(), func(int, *datasets.Batch) error { return nil })
+	if err != nil || rep.RowsAccepted != 20_000 {
+		t.Fatal(rep, err)
+	}
+	touched := map[string]int{}
+	for _, g := range p.Metadata().RowGroups {
+		for _, c := range g.Columns {
+			from := c.MetaData.DataPageOffset
+			if d := c.MetaData.DictionaryPageOffset; d > 0 {
+				from = min(from, d)
+			}
+			for _, r := range w.read[path] {
+				if r[1] < st.Size() && r[0] < from+c.MetaData.TotalCompressedSize && r[1] > from {
+					touched[c.MetaData.PathInSchema[0]]++
+				}
+			}
+		}
+	}
+	if touched["customer"] == 0 || touched["time"] == 0 || touched["diary"] > 0 || touched["a_before"] > 0 {
+		t.Errorf("reads by column: %v", touched)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/datause"
 	"github.com/shoal-data/shoal/jobs/modelfiles"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
@@ -38,6 +39,7 @@ type input struct {
 	// one before it are part of its input.
 	pointer publish.Pointer
 	before  string // date and id of that run; empty when there is none
+	use     *publish.DataUse
 }
 
 // open finds the files and takes the date, and stops when this very run is
@@ -129,6 +131,7 @@ func (r *run) plan(ctx context.Context, in *input, families []features.Family) e
 	if !features.Reads(families, datasets.Amount) {
 		source.Rates = nil
 	}
+	in.use = datause.Of(r.Config, source, families, r.Date)
 	return r.step("plan", func() error {
 		in.plan, err = source.Plan(ctx, r.FS)
 		return Classify(err)
@@ -227,6 +230,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 		}
 		r.summary.Tables = map[string]int64{}
 		for i, table := range tables {
+			table = table.Suppress(r.Config.Privacy.SmallestSegment)
 			w, err := staging.Table(table.Name, table.Schema)
 			if err != nil {
 				return StorageFault(err)
@@ -355,7 +359,7 @@ func (r *run) modelRun() modelfiles.Run {
 func (r *run) manifest(in *input) (*publish.Manifest, error) {
 	m := &publish.Manifest{
 		ToolVersion: r.Version, AsOf: time.UnixMicro(r.asOf.Instant).UTC(),
-		InputFingerprint: in.fingerprint, ConfigHash: in.configHash, Config: in.config,
+		InputFingerprint: in.fingerprint, ConfigHash: in.configHash, Config: in.config, DataUse: in.use,
 	}
 	for _, f := range append(slices.Clone(in.plan.Files), in.plan.Lookups...) {
 		m.Inputs = append(m.Inputs, publish.Input{Path: f.Path, Bytes: f.Size, Modified: f.ModTime, FooterHash: f.Footer})

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/rules"
 	"github.com/shoal-data/shoal/jobs/segments"
@@ -163,9 +165,27 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 	}
 	column, _ := segmentColumn(place, c.Name)
 	p := segments.Params{Segmentation: c, Column: column, Date: r.asOf.String(), Workers: r.workers}
-	s, warnings, err := segments.Divide(ctx, p, segments.Input{X: models.Matrix{Names: names, Data: data}, Idle: idle, Prior: prior})
-	r.warn(warnings...)
-	return s, err
+	fewest := r.Config.Privacy.SmallestSegment
+	if share := float64(fewest) / float64(max(t.score.Rows(), 1)); fewest > 1 && share > p.MinShare {
+		p.MinShare = min(math.Ceil(share*200)/200, 0.5) // in steps: another share asks for another fit
+	}
+	for {
+		s, warnings, err := segments.Divide(ctx, p, segments.Input{X: models.Matrix{Names: names, Data: data}, Idle: idle, Prior: prior})
+		if err != nil {
+			return nil, err
+		}
+		smallest, k := s.SmallestActive()
+		if k == 0 || smallest >= fewest || k <= 2 || s.Refit == "" {
+			r.warn(warnings...)
+			if k > 0 && smallest < fewest {
+				r.warn(warning("privacy.small_segment", fmt.Sprintf("segmentation %s has a segment of fewer customers than privacy.smallest_segment (%d): numbers about it are not published", c.Name, fewest)))
+			}
+			return s, nil
+		}
+		// One segment less: the customers of a small one go to those that are most like them.
+		p.K = config.AutoInt{N: k - 1}
+		r.warn(warning("privacy.segments_merged", fmt.Sprintf("segmentation %s has %d segments instead of %d, because one would have had fewer customers than privacy.smallest_segment (%d)", c.Name, k-1, k, fewest)))
+	}
 }
 
 func (r *run) summarise(s *segments.Segmentation, spend []float64) {
@@ -175,9 +195,11 @@ func (r *run) summarise(s *segments.Segmentation, spend []float64) {
 		if total > 0 {
 			share = by[i] / total
 		}
-		r.summary.Segments = append(r.summary.Segments, SegmentSummary{
-			Segmentation: s.Name, ID: g.ID, Name: g.Name, Customers: g.Size, Share: g.Share, RevenueShare: share,
-		})
+		told := SegmentSummary{Segmentation: s.Name, ID: g.ID, Name: g.Name, Customers: g.Size, Share: g.Share, RevenueShare: share}
+		if g.Size > 0 && g.Size < r.Config.Privacy.SmallestSegment {
+			told.Customers, told.Share, told.RevenueShare, told.Suppressed = 0, 0, 0, true
+		}
+		r.summary.Segments = append(r.summary.Segments, told)
 	}
 }
 

@@ -100,6 +100,7 @@ type SegmentSummary struct {
 	Customers    int     `json:"customers"`
 	Share        float64 `json:"share"`
 	RevenueShare float64 `json:"revenue_share"`
+	Suppressed   bool    `json:"suppressed,omitempty"` // it has fewer customers than numbers may be about
 }
 
 // A Stage is what one step cost.

@@ -46,6 +46,8 @@ type Manifest struct {
 	ConfigHash       string          `json:"config_hash"`
 	Config           json.RawMessage `json:"config"` // the effective configuration
 
+	DataUse *DataUse `json:"data_use,omitempty"`
+
 	Counters map[string]int64 `json:"counters"`
 	Summary  json.RawMessage  `json:"summary,omitempty"` // what the run said of itself
 	Warnings []Warning        `json:"warnings"`

@@ -128,6 +128,21 @@ func (d *division) compareCentres() {
 	}
 }
 
+// SmallestActive is the size of the smallest segment that has a centre, and how many have;
+// the inactive, who are set apart by rule, have none.
+func (s *Segmentation) SmallestActive() (size, segments int) {
+	for _, g := range s.Segments {
+		if g.Inactive {
+			continue
+		}
+		if segments == 0 || g.Size < size {
+			size = g.Size
+		}
+		segments++
+	}
+	return size, segments
+}
+
 // covering is how many of the largest parts make up a share of the whole.
 func covering(parts []float64, share float64) int {
 	sorted, total := slices.Clone(parts), 0.0
