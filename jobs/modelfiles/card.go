@@ -109,7 +109,7 @@ func targetCard(run Run, a *predict.Answer) Card {
 			return m.Split == "test" && (m.Champion || m.Model == predict.Recency || m.Name == "log_loss_gain_on_recency")
 		}),
 		Caveats: caveats(a.Warnings,
-			"It was measured on one date that it has not seen; behaviour that moves after it is not in these figures.",
+			"Its figures are those of the same method, learnt from the dates before the test alone, on the date of the test; what scores has learnt from that date, too. Behaviour that moves after it is not in these figures.",
 			"It says what is likely, not what a message or a discount would change."),
 		Files: []string{
 			a.Name + ".json: the model with its preparation and calibration, restored exactly by this program",

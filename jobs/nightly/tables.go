@@ -126,7 +126,7 @@ func (r *run) metricTable(g *groups, all []*predict.Answer, v *value.Forecast) o
 	columns := append([]outputs.Column{outputs.Text("target", "What is predicted: a target, value, or a segmentation.", str(func(m outputs.Metric) string { return m.Target }))}, r.stamp()...)
 	columns = append(columns,
 		outputs.Text("model", "The method; recency is the naive rule every model is compared with.", str(func(m outputs.Metric) string { return m.Model })),
-		outputs.Text("split", "fit: on the customers it learnt from; test: out of time, on a snapshot it has not seen; random: on customers drawn from the dates it learnt from, which flatters; shuffled: on the test snapshot after learning labels that mean nothing, which must be chance.", str(func(m outputs.Metric) string { return m.Split })),
+		outputs.Text("split", "fit: on the customers it learnt from; test: out of time, on a snapshot it has not seen; held_out: on customers of a training date that a twin of the model had not learnt from; random: on customers drawn from the dates it learnt from, which flatters; shuffled: on the test snapshot after learning labels that mean nothing, which must be chance.", str(func(m outputs.Metric) string { return m.Split })),
 		outputs.Text("snapshot", "The as-of date that was predicted from, YYYY-MM-DD.", str(func(m outputs.Metric) string { return m.Snapshot })),
 		outputs.Text("metric", "The name of the number.", str(func(m outputs.Metric) string { return m.Name })),
 		outputs.Float("value", "", "The number; null where it is not defined, such as AUC with one class only.", func(i int) float64 { return ms[i].Value }),

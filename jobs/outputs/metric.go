@@ -6,7 +6,7 @@ import "math"
 type Metric struct {
 	Target   string // a target, value, or a segmentation
 	Model    string // the method
-	Split    string // fit, or test: a snapshot the model has not seen
+	Split    string // fit; held_out; test: a snapshot the model has not seen; others
 	Snapshot string // as-of date predicted from, YYYY-MM-DD
 	Name     string
 	Value    float64 // NaN when not defined

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/shoal-data/shoal/models"
@@ -175,5 +176,46 @@ func TestEffectsOfFeatures(t *testing.T) {
 	}
 	if math.Abs(sum-a.Effects.Features[0].MeanAbsolute) > 1e-9 {
 		t.Errorf("mean |effect| of rate %v, want %v", a.Effects.Features[0].MeanAbsolute, sum)
+	}
+}
+
+// A training date whose outcomes are unlike the other's shows: too few are expected
+// there, too many at the other.
+func TestHeldOutByDate(t *testing.T) {
+	q, in, past := world(t, 0.2, 1, 1500)
+	newest := q.Schedule.Train[1]
+	past[newest.Today] = remade(t, past[newest.Today], func(c map[string][]float64) {
+		r := rand.New(rand.NewPCG(8, 8))
+		v := c["label.churn"]
+		for i := range v {
+			if v[i] == 0 && r.IntN(2) == 0 {
+				v[i] = 1
+			}
+		}
+	})
+	a, err := run(t, params, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{Recency, Logistic, Trees} {
+		rows := 0
+		for _, at := range q.Schedule.Train {
+			got := map[string]float64{}
+			for _, m := range a.Metrics {
+				if m.Model == model && m.Split == "held_out" && m.Snapshot == at.String() {
+					got[m.Name] = m.Value
+					if m.Name == "auc" {
+						rows += m.Rows
+					}
+				}
+			}
+			off := got["calibration_in_the_large"]
+			if at == newest && !(off < -.08) || at != newest && !(off > .08) || !(got["prevalence"] > 0) || !(got["auc"] > .5) || !(got["log_loss"] > 0) {
+				t.Errorf("%s at %s: %v", model, at, got)
+			}
+		}
+		if rows < 400 || rows > 800 { // a quarter of 2,500 eligible ones
+			t.Errorf("%s: %d rows held out", model, rows)
+		}
 	}
 }

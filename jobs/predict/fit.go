@@ -153,7 +153,12 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		if hold == nil {
 			tp.Trees = rounds
 		}
-		m, warnings, err := gbdt.FitRows(ctx, tp, useful, y, rows, hold)
+		// As good as it gets is how good it is on the newest outcomes.
+		stop := s.newest(hold)
+		if !enough(y, stop, p.MinPositives) {
+			stop = hold
+		}
+		m, warnings, err := gbdt.FitRows(ctx, tp, useful, y, rows, stop)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -233,10 +238,18 @@ func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) 
 	return []candidate{learn(NaiveBayes, baselineRows, bayes), learn(Neighbours, 1000, neighbours), learn(Forest, baselineRows, forest)}
 }
 
+// A learnt model, and what it says of rows that its twin, which had learnt without
+// them, was calibrated on: their numbers and log-odds.
+type learnt struct {
+	*scoring.Model
+	rows   []uint32
+	scores []float64
+}
+
 // learn fits a candidate twice: on the rows of the split that are not held out, whose
 // model shows on the others when to stop and how far its scores are to be
 // trusted; and on all of them, for use.
-func (c candidate) learn(ctx context.Context, sp split, y []float64) (*scoring.Model, error) {
+func (c candidate) learn(ctx context.Context, sp split, y []float64) (*learnt, error) {
 	hold := sp.hold
 	if c.hold > 0 {
 		hold = thin(hold, c.hold)
@@ -250,7 +263,7 @@ func (c candidate) learn(ctx context.Context, sp split, y []float64) (*scoring.M
 	}
 	f, _, err := c.fit(ctx, sp.all, nil)
 	if err != nil || scores == nil {
-		return f, err
+		return &learnt{Model: f}, err
 	}
 	labels := make([]float64, len(hold))
 	for k, i := range hold {
@@ -260,5 +273,5 @@ func (c candidate) learn(ctx context.Context, sp split, y []float64) (*scoring.M
 	if errors.Is(err, calibrate.ErrOneClass) {
 		err = nil
 	}
-	return f, err
+	return &learnt{f, hold, scores}, err
 }

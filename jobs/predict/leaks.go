@@ -130,7 +130,7 @@ func (l *leaks) fit(ctx context.Context) error {
 		return err
 	}
 	mixed := make([]float64, len(l.y))
-	for i, at := range l.s.dates {
+	for i, at := range l.s.dates[:l.s.tested()] {
 		copy(mixed[l.s.from[i]:], l.shuffle(at, l.y[l.s.from[i]:l.s.from[i+1]]))
 	}
 	tp := treeParams(l.p)
@@ -182,7 +182,7 @@ func (a *Answer) alarms(ctx context.Context, p Params, q Question, l *leaks, lab
 	add := func(model, split, snapshot, name string, v float64, rows, pos int) {
 		a.Metrics = append(a.Metrics, outputs.Metric{Target: q.Name, Model: model, Split: split, Snapshot: snapshot, Name: name, Value: v, Rows: rows, Positives: pos})
 	}
-	newest := l.s.dates[len(l.s.dates)-1].String()
+	newest := l.s.dates[l.s.tested()-1].String()
 	pos := positivesOf(l.y, l.sp.all)
 	if l.random != nil {
 		if auc, ok := l.random.AUC(); ok {

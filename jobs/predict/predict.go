@@ -116,9 +116,9 @@ func (a *Answer) skip(format string, args ...any) {
 func Run(ctx context.Context, p Params, questions []Question, in Input, answered func(*Answer)) error {
 	var s *sample // kept for the next question of the same dates
 	for _, q := range questions {
-		if q.Skip == "" && (s == nil || !slices.Equal(s.dates, q.Schedule.Train)) {
+		if q.Skip == "" && (s == nil || !slices.Equal(s.dates, append(slices.Clone(q.Schedule.Train), q.Schedule.Test))) {
 			var err error
-			if s, err = newSample(ctx, p, in, q.Schedule.Train); err != nil {
+			if s, err = newSample(ctx, p, in, q.Schedule); err != nil {
 				return fmt.Errorf("target %s: %w", q.Name, err)
 			}
 		}
@@ -149,7 +149,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err != nil {
 		return nil, err
 	}
-	sp := s.split(y, q.Gap+q.Horizon, p.MinPositives)
+	sp := s.split(y, s.tested())
 	pos := positivesOf(y, sp.all)
 	if pos < p.MinPositives || len(sp.all)-pos < p.MinPositives {
 		a.skip("%d training customers over %d snapshots with %d positives; models.min_positives asks for %d of either outcome", len(sp.all), len(q.Schedule.Train), pos, p.MinPositives)
@@ -160,7 +160,8 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 		return nil, err
 	}
 	var fitted []*scoring.Model
-	for _, c := range a.candidates(p, q, in, s, useful, y) {
+	candidates := a.candidates(p, q, in, s, useful, y)
+	for _, c := range candidates {
 		f, err := c.learn(ctx, sp, y)
 		if errors.Is(err, transform.ErrConstant) {
 			continue // there is nothing for it to learn from
@@ -168,13 +169,19 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 		if err != nil {
 			return nil, err
 		}
-		fitted = append(fitted, f)
+		fitted = append(fitted, f.Model)
+		if err := a.byDate(f, s, y); err != nil {
+			return nil, err
+		}
 	}
 	leaks := newLeaks(p, q, in, s, sp, useful, y)
 	if err := leaks.fit(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.judge(ctx, p, q, in, fitted, leaks); err != nil {
+		return nil, err
+	}
+	if err := a.renew(ctx, p, candidates, s, y); err != nil {
 		return nil, err
 	}
 	standing, err := in.Score.Values(StandingColumn(q.Name))
@@ -188,6 +195,71 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	a.Summary.Scored = a.Scored
 	a.forecastCurves(in.Score.AsOf.String())
 	return a, nil
+}
+
+// renew learns the champion again, now with the test snapshot: its outcomes are the
+// newest there are. At that snapshot's date, the tested model was just as new.
+func (a *Answer) renew(ctx context.Context, p Params, candidates []candidate, s *sample, y []float64) error {
+	sp := s.split(y, len(s.dates))
+	if sp.all[len(sp.all)-1] < uint32(s.from[s.tested()]) {
+		return nil // nobody was eligible there
+	}
+	for _, c := range candidates {
+		if c.name != a.Fitted.Name {
+			continue
+		}
+		said := slices.Clone(a.Warnings)
+		f, err := c.learn(ctx, sp, y)
+		if err != nil {
+			return err
+		}
+		a.Fitted = f.Model
+		a.Warnings = append(said, slices.DeleteFunc(a.Warnings[len(said):], func(w models.Warning) bool {
+			return slices.ContainsFunc(said, func(s models.Warning) bool { return s.Code == w.Code })
+		})...)
+	}
+	return nil
+}
+
+// byDate appends how well a model's probabilities meet the outcomes of each training
+// date, by the customers that its twin had not learnt from: whether the behaviour moves.
+func (a *Answer) byDate(f *learnt, s *sample, y []float64) error {
+	if f.Name != Recency && f.Name != Logistic && f.Name != Trees {
+		return nil
+	}
+	p, err := f.Calibrated(nil, f.scores)
+	if err != nil {
+		return err
+	}
+	for d := range s.tested() {
+		from, _ := slices.BinarySearch(f.rows, uint32(s.from[d]))
+		to, _ := slices.BinarySearch(f.rows, uint32(s.from[d+1]))
+		if from == to {
+			continue
+		}
+		labels := make([]float64, 0, to-from)
+		for _, i := range f.rows[from:to] {
+			labels = append(labels, y[i])
+		}
+		b, err := metrics.NewBinary(labels, p[from:to])
+		if err != nil {
+			return err
+		}
+		for _, m := range []struct {
+			name string
+			of   func(*metrics.Binary) (float64, bool)
+		}{
+			{"auc", (*metrics.Binary).AUC}, {"log_loss", (*metrics.Binary).LogLoss},
+			{"calibration_in_the_large", (*metrics.Binary).CalibrationInTheLarge}, {"prevalence", (*metrics.Binary).Prevalence},
+		} {
+			v, ok := m.of(b)
+			if !ok {
+				v = math.NaN()
+			}
+			a.Metrics = append(a.Metrics, outputs.Metric{Target: a.Name, Model: f.Name, Split: "held_out", Snapshot: s.dates[d].String(), Name: m.name, Value: v, Rows: b.Rows(), Positives: b.Positives()})
+		}
+	}
+	return nil
 }
 
 // Columns are what customer_scores says of the target.

@@ -213,40 +213,81 @@ func TestRecencyRuleIsShippedWhenItIsBetter(t *testing.T) {
 	}
 }
 
-// The test snapshot is never fitted: other outcomes there change figures, not scores.
-func TestTheTestSnapshotIsNeverFitted(t *testing.T) {
+// What is measured has not seen the test snapshot: other outcomes there change
+// the figures, but not what the measured models say of its customers. What scores has
+// learnt from them.
+func TestTheTestSnapshotIsNotSeenByWhatIsMeasured(t *testing.T) {
 	q, in, past := world(t, 0.5, 1.5, 800)
 	want, err := run(t, params, q, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	test := past[q.Schedule.Test.Today]
-	c := map[string][]float64{}
-	var names []string
-	for _, f := range test.Schema.Fields()[1:] {
-		v, _ := test.Values(f.Name)
-		if f.Name == targets.LabelColumn("churn") {
-			for i := range v {
-				v[i] = float64(i % 2)
+	day := q.Schedule.Test.Today
+	past[day] = remade(t, past[day], func(c map[string][]float64) {
+		r := rand.New(rand.NewPCG(3, 3))
+		v := c[targets.LabelColumn("churn")]
+		for i := range v {
+			if r.IntN(12) == 0 {
+				v[i] = 1 - v[i] // NaN stays
 			}
 		}
-		c[f.Name] = v
-		names = append(names, f.Name)
-	}
-	past[q.Schedule.Test.Today] = table(t, test.AsOf, names, c)
+	})
 	got, err := run(t, params, q, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *got.Summary.AUC.Model == *want.Summary.AUC.Model {
-		t.Fatal("the test snapshot was not changed")
+	if *got.Summary.AUC.Model == *want.Summary.AUC.Model || got.Summary.Champion != want.Summary.Champion {
+		t.Fatalf("AUC %v and %v, champions %s and %s: the test snapshot was not changed, or too much", *got.Summary.AUC.Model, *want.Summary.AUC.Model, got.Summary.Champion, want.Summary.Champion)
 	}
-	if got.Summary.Champion == want.Summary.Champion && fmt.Sprint(got.Probability) != fmt.Sprint(want.Probability) {
-		t.Error("outcomes of the test snapshot changed the scores")
+	for _, model := range []string{Recency, Logistic, Trees, NaiveBayes, Neighbours, Forest} {
+		a, b := curve(want, model, "test", "scores"), curve(got, model, "test", "scores")
+		for i := range a {
+			if a[i].Customers != b[i].Customers {
+				t.Errorf("%s: %v customers of probability %v, %v when outcomes are others", model, a[i].Customers, a[i].X, b[i].Customers)
+			}
+		}
 	}
-	p, err := run(t, Params{L2: 1, MinPositives: 30, Seed: 1, Workers: 1}, q, in)
-	if err != nil || fmt.Sprint(p.Probability) != fmt.Sprint(got.Probability) || !reflect.DeepEqual(p.Summary, got.Summary) {
+	if fmt.Sprint(got.Probability) == fmt.Sprint(want.Probability) {
+		t.Error("what scores has not learnt from the newest outcomes")
+	}
+	p := params
+	p.Workers = 1
+	one, err := run(t, p, q, in)
+	if err != nil || fmt.Sprint(one.Probability) != fmt.Sprint(got.Probability) || !reflect.DeepEqual(one.Summary, got.Summary) || !reflect.DeepEqual(one.Effects, got.Effects) {
 		t.Errorf("another number of workers gave other answers: %v", err)
+	}
+}
+
+// A behaviour that moves is followed: the model that scores has learnt the newest
+// outcomes, so it is nearer to them than the one that was measured.
+func TestTheNewestOutcomesAreLearnt(t *testing.T) {
+	q, in, past := world(t, 0.5, 1.5, 1500)
+	rate := func(day int32, share int) {
+		past[day] = remade(t, past[day], func(c map[string][]float64) {
+			r := rand.New(rand.NewPCG(4, 4))
+			v := c[targets.LabelColumn("churn")]
+			for i := range v {
+				if v[i] == 0 && r.IntN(100) < share {
+					v[i] = 1
+				}
+			}
+		})
+	}
+	rate(q.Schedule.Test.Today, 50)
+	a, err := run(t, params, q, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, n := 0.0, 0.0
+	for _, p := range a.Probability {
+		if !math.IsNaN(p) {
+			sum, n = sum+p, n+1
+		}
+	}
+	m := metric(a, a.Summary.Champion, "test", "prevalence")
+	off := metric(a, a.Summary.Champion, "test", "calibration_in_the_large")
+	if measured := m.Value + off.Value; !(sum/n > measured+.05) {
+		t.Errorf("scores average %v, the measured model's %v, of outcomes %v", sum/n, measured, m.Value)
 	}
 }
 

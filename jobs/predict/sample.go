@@ -13,10 +13,11 @@ import (
 	"github.com/shoal-data/shoal/models/gbdt"
 )
 
-// A sample is the customers of the training snapshots, oldest first, cut into bins
-// once for all targets of these dates.
+// A sample is the customers of the training snapshots, oldest first, and of the test
+// snapshot behind them, cut into the bins of the former, once for all targets of these
+// dates.
 type sample struct {
-	dates  []timeline.AsOf
+	dates  []timeline.AsOf // the last is the test's
 	tables []*features.Table
 	from   []int // first row of each date, and behind the last one's last
 	data   *gbdt.Dataset
@@ -25,14 +26,15 @@ type sample struct {
 	quarter []uint8
 }
 
-func newSample(ctx context.Context, p Params, in Input, dates []timeline.AsOf) (*sample, error) {
+func newSample(ctx context.Context, p Params, in Input, q targets.Schedule) (*sample, error) {
+	dates := append(slices.Clone(q.Train), q.Test)
 	s := &sample{dates: dates, from: []int{0}}
 	for i, a := range dates {
 		t := in.Past(a)
 		s.tables = append(s.tables, t)
 		s.from = append(s.from, s.from[i]+t.Rows())
 	}
-	if s.rows() == 0 {
+	if s.from[s.tested()] == 0 {
 		return s, nil
 	}
 	if err := s.divide(); err != nil {
@@ -40,7 +42,7 @@ func newSample(ctx context.Context, p Params, in Input, dates []timeline.AsOf) (
 	}
 	tp := treeParams(p)
 	var err error
-	s.data, err = gbdt.NewDataset(ctx, tp, in.Features, s.rows(), func(values []float64, j int) error {
+	s.data, err = gbdt.NewDatasetCut(ctx, tp, in.Features, s.rows(), s.from[s.tested()], func(values []float64, j int) error {
 		return s.column(values, in.Features[j])
 	})
 	return s, err
@@ -63,6 +65,9 @@ func (s *sample) divide() error {
 	}
 	return nil
 }
+
+// tested is the place of the test snapshot among the dates.
+func (s *sample) tested() int { return len(s.dates) - 1 }
 
 func (s *sample) rows() int { return s.from[len(s.from)-1] }
 
@@ -115,41 +120,34 @@ type split struct {
 	all, fit, hold []uint32
 }
 
-// split holds out the newest training snapshot, as far from the others as the date
-// to be scored is from it. Where the outcome windows of the others reach into its
-// own, they tell of the same customers' same days; then it holds out a quarter of
-// the customers, at the newest snapshot; and where that leaves fewer than least of
-// either outcome, at all of them.
-func (s *sample) split(y []float64, span, least int) split {
+// split is of the rows of the first dates. It holds out a quarter of the customers,
+// at every date: what became of a customer at one date tells of the others, where
+// outcome windows overlap or customers stay as they are. Of the newest date alone, as
+// many would say how that date was, not how such dates are: seasons pass.
+func (s *sample) split(y []float64, dates int) split {
 	var p split
-	for i, label := range y {
-		if !math.IsNaN(label) {
-			p.all = append(p.all, uint32(i))
+	for i, label := range y[:s.from[dates]] {
+		switch held := s.quarter[i] == 3; {
+		case math.IsNaN(label):
+			continue
+		case held:
+			p.hold = append(p.hold, uint32(i))
+		default:
+			p.fit = append(p.fit, uint32(i))
 		}
-	}
-	last := len(s.dates) - 1
-	newest := uint32(s.from[last])
-	apart := last > 0 && int(s.dates[last].Today-s.dates[last-1].Today) >= span
-	for _, held := range []func(i uint32) (hold, fit bool){
-		func(i uint32) (hold, fit bool) { return i >= newest && apart, i < newest },
-		func(i uint32) (hold, fit bool) { return i >= newest && s.quarter[i] == 3, s.quarter[i] < 3 },
-		func(i uint32) (hold, fit bool) { return s.quarter[i] == 3, s.quarter[i] < 3 },
-	} {
-		p.fit, p.hold = nil, nil
-		for _, i := range p.all {
-			hold, fit := held(i)
-			if hold {
-				p.hold = append(p.hold, i)
-			}
-			if fit {
-				p.fit = append(p.fit, i)
-			}
-		}
-		if enough(y, p.fit, least) && enough(y, p.hold, least) {
-			break
-		}
+		p.all = append(p.all, uint32(i))
 	}
 	return p
+}
+
+// newest are the rows of the newest date among them.
+func (s *sample) newest(rows []uint32) []uint32 {
+	for d := len(s.dates) - 1; d >= 0 && len(rows) > 0; d-- {
+		if k, _ := slices.BinarySearch(rows, uint32(s.from[d])); k < len(rows) {
+			return rows[k:]
+		}
+	}
+	return rows
 }
 
 func enough(y []float64, rows []uint32, least int) bool {

@@ -26,11 +26,20 @@ type Dataset struct {
 // Categorical, Monotone and Workers of p are heeded. column writes the values of
 // column j, NaN where one is missing; it is never called twice at once.
 func NewDataset(ctx context.Context, p Params, names []string, rows int, column func(values []float64, j int) error) (*Dataset, error) {
+	return NewDatasetCut(ctx, p, names, rows, rows, column)
+}
+
+// NewDatasetCut is NewDataset whose bins are those of the first cut rows: nothing that
+// is learnt from them depends on the others, which may be scored, or learnt from later.
+func NewDatasetCut(ctx context.Context, p Params, names []string, rows, cut int, column func(values []float64, j int) error) (*Dataset, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
 	if len(names) == 0 || rows == 0 {
 		return nil, fmt.Errorf("gbdt: empty input: %d rows × %d columns", rows, len(names))
+	}
+	if cut < 1 || cut > rows {
+		return nil, fmt.Errorf("gbdt: bins of the first %d rows of %d", cut, rows)
 	}
 	if rows > math.MaxInt32 {
 		return nil, fmt.Errorf("gbdt: %d rows are more than %d", rows, math.MaxInt32)
@@ -56,7 +65,7 @@ func NewDataset(ctx context.Context, p Params, names []string, rows int, column 
 		}
 		return nil
 	}
-	table, err := grow.NewTableOf(ctx, p.settings(), names, rows, fill)
+	table, err := grow.NewTableOf(ctx, p.settings(), names, rows, cut, fill)
 	if err != nil {
 		return nil, fmt.Errorf("gbdt: dataset: %w", err)
 	}

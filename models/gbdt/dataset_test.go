@@ -269,3 +269,65 @@ func make300() []float64 {
 	}
 	return y
 }
+
+// The bins of the first rows are theirs: what is learnt from them does not depend on
+// the others, which are scored as their values are all the same.
+func TestBinsOfTheFirstRows(t *testing.T) {
+	const first, rows = 3000, 4000
+	x, y := simulate(rows, 5)
+	other := models.Matrix{Names: x.Names, Data: slices.Clone(x.Data)}
+	for i := first; i < rows; i++ {
+		for j := range other.Row(i) {
+			if v := &other.Row(i)[j]; j != 4 && i%3 > 0 {
+				*v = *v*3 + 1
+			} else if i%3 == 0 {
+				*v = math.NaN() // also where the first rows have none
+			}
+		}
+	}
+	p := small()
+	p.Categorical, p.Workers = nil, 2
+	made := func(x models.Matrix, cut int) *gbdt.Dataset {
+		d, err := gbdt.NewDatasetCut(t.Context(), p, x.Names, x.Rows(), cut, func(values []float64, j int) error {
+			x.Column(values, j)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	learn := every(rows, func(i int) bool { return i < first })
+	rest := every(rows, func(i int) bool { return i >= first })
+	var saved []string
+	for _, c := range []struct {
+		x   models.Matrix
+		cut int
+	}{{x, first}, {other, first}, {other, rows}} {
+		d := made(c.x, c.cut)
+		m, _, err := gbdt.FitRows(t.Context(), p, d, y, learn, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		saved = append(saved, save(t, m))
+		got, err := d.Scores(t.Context(), m, rest, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := m.Scores(nil, models.Matrix{Names: x.Names, Data: c.x.Data[first*x.Cols():]})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("cut %d: the scores of the others are not those of their values: %v", c.cut, err)
+		}
+	}
+	if saved[0] != saved[1] {
+		t.Error("the other rows change what is learnt")
+	}
+	if saved[1] == saved[2] {
+		t.Error("bins of all rows are no others: the test shows nothing")
+	}
+	for _, cut := range []int{0, rows + 1} {
+		if _, err := gbdt.NewDatasetCut(t.Context(), p, x.Names, rows, cut, nil); err == nil {
+			t.Errorf("bins of %d rows of %d", cut, rows)
+		}
+	}
+}

@@ -150,12 +150,18 @@ func (t *Table) divide(p Settings, n int) {
 	}
 }
 
-// NewTableOf is NewTable of n rows whose columns are asked for one after
+// NewTableOf is NewTable of n rows, with the bins of the first cut of them, whose columns are asked for one after
 // another, so that they never lie beside one another as numbers. fill writes
 // column j to values, NaN where it is missing; it is never called twice at once.
-func NewTableOf(ctx context.Context, p Settings, names []string, n int, fill func(values []float64, j int) error) (*Table, error) {
+func NewTableOf(ctx context.Context, p Settings, names []string, n, cut int, fill func(values []float64, j int) error) (*Table, error) {
 	made := make([]*column, len(names))
-	sample := sampleRows(p, n)
+	sample := sampleRows(p, cut)
+	if sample == nil && cut < n {
+		sample = make([]uint32, cut)
+		for i := range sample {
+			sample[i] = uint32(i)
+		}
+	}
 	rooms := sync.Pool{New: func() any { return new([2][]float64{make([]float64, n), make([]float64, n)}) }}
 	var asking sync.Mutex
 	var failed error
