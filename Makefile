@@ -1,6 +1,6 @@
 # Bare `make` prints what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench fuzz sweep dist tools examples docs clean
+.PHONY: help build run notebooks test lint bench fuzz sweep dist tools examples docs clean
 
 PYTHON  ?= python3
 VENV    := .tools/venv
@@ -33,6 +33,9 @@ run: build $(SAMPLE)/events ## generate a sample history and run the whole job o
 
 $(SAMPLE)/events: | build
 	@bin/shoal generate --out $(SAMPLE)
+
+notebooks: run tools ## run every notebook on the sample; charts as PNG in sample/charts
+	$(VENV)/bin/python notebooks/execute.py --charts $(SAMPLE)/charts
 
 test: tools ## every test: lint, examples, oracles, relations, end to end
 	SHOAL_REQUIRE_ORACLES=1 SHOAL_PYTHON=$(CURDIR)/$(VENV)/bin/python go test -timeout 60m ./...
