@@ -65,6 +65,10 @@ $(VENV)/.done: requirements.txt
 docs: build ## regenerate the generated pages under docs/
 	bin/shoal features --markdown > docs/features.md
 	bin/shoal config reference > docs/configuration.md
+	@rm -rf bin/docs && bin/shoal generate --out bin/docs --customers 900 --log json > bin/docs.log && \
+	bin/shoal run --config bin/docs/shoal.yaml --date $(DATE) --log json > bin/docs.log 2>&1 || { cat bin/docs.log; exit 1; }
+	bin/shoal outputs --out bin/docs/out --markdown > docs/outputs.md
+	@rm -rf bin/docs bin/docs.log
 
 clean: ## remove what make made
 	rm -rf bin dist $(SAMPLE) .tools

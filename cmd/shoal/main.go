@@ -15,6 +15,7 @@ result back to Parquet.
 	shoal features                                 the catalogue of features
 	shoal explain --config shoal.yaml --customer C000000002 --date 2025-06-30
 	shoal runs --config shoal.yaml                 what has been published
+	shoal outputs --config shoal.yaml              every table and column of it
 	shoal verify latest --read-data --config shoal.yaml
 	shoal report latest --config shoal.yaml        the HTML report of a run
 	shoal gc --config shoal.yaml                   remove what no reader needs any more
@@ -99,6 +100,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.AddCommand(
 		initCommand(), checkCommand(), runCommand(), generateCommand(), gradeCommand(), featuresCommand(), explainCommand(), exportCommand(), configCommand(), runsCommand(), verifyCommand(), reportCommand(), gcCommand(), eraseCommand(), loadSQLCommand(), loadCommand(), backfillCommand(), scheduleCommand(), versionCommand(),
+		outputsCommand(),
 	)
 	return root
 }

@@ -12,6 +12,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/tables"
+	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/publish"
 )
 
 // words splits a command line the way a shell does, single quotes included.
@@ -63,6 +68,10 @@ func TestExamplesInHelpWork(t *testing.T) {
 		return strings.Compare(a, b)
 	})
 	duckdbOnPath(t) // for load
+	outputsDoc, err := filepath.Abs(filepath.Join("..", "..", "docs", "outputs.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
 	for _, name := range names {
 		line, ok := strings.CutPrefix(examples[name], "shoal ")
@@ -106,10 +115,55 @@ func TestExamplesInHelpWork(t *testing.T) {
 	if code := run(t.Context(), append(words(strings.TrimPrefix(examples["run"], "shoal ")), "--plan"), &plan, &plan); code != 0 || !strings.HasPrefix(plan.String(), "Nothing to do: run ") {
 		t.Errorf("run --plan: exit %d\n%s", code, &plan)
 	}
+	outputsAreCurrent(t, outputsDoc)
 	// What init wrote runs unedited.
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"run", "--date", "2025-03-31"}, &stdout, &stderr); code != 0 {
 		t.Errorf("what init wrote: exit %d\n%s%s", code, &stdout, &stderr)
+	}
+}
+
+// outputsAreCurrent compares docs/outputs.md with what the example's run has
+// published: every table and column is described, in the page too.
+func outputsAreCurrent(t *testing.T, outputsDoc string) {
+	t.Helper()
+	current, _, err := publish.ReadCurrent(t.Context(), storage.Local(), filepath.Join("sample", "out"), "2025-03-31")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if faults := undescribed(current.Tables); len(faults) > 0 {
+		t.Errorf("not described:\n%s", strings.Join(faults, "\n"))
+	}
+	for _, r := range outputs.RowIs {
+		if current.Table(r.Table) == nil {
+			t.Errorf("jobs/outputs says what a row of %s is, which no run publishes", r.Table)
+		}
+	}
+	var page, stderr bytes.Buffer
+	if code := run(t.Context(), words("outputs --out sample/out --markdown"), &page, &stderr); code != 0 {
+		t.Fatalf("exit %d: %s", code, &stderr)
+	}
+	want, err := os.ReadFile(outputsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), page.String()); diff != "" {
+		t.Errorf("docs/outputs.md is not current; run make docs (-docs +program):\n%.2000s", diff)
+	}
+}
+
+// A table or column that nobody has described is named.
+func TestUndescribed(t *testing.T) {
+	got := undescribed([]publish.Table{
+		{Name: "segments", Columns: []tables.Column{{Name: "segment_id", Meaning: "An id."}, {Name: "colour", Meaning: " "}}},
+		{Name: "moods", Columns: []tables.Column{{Name: "mood", Meaning: "A mood."}}},
+	})
+	want := []string{
+		"column segments.colour has no meaning: say where it is declared what it holds",
+		"table moods: say in jobs/outputs what a row is (RowIs)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

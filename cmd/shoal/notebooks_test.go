@@ -60,7 +60,7 @@ func TestNotebooksRun(t *testing.T) {
 	}
 	script := filepath.Join(notebooks(t), "execute.py")
 	t.Chdir(t.TempDir())
-	for _, line := range []string{"generate --out sample --customers 2500", "run --config sample/shoal.yaml --date 2025-03-31"} {
+	for _, line := range []string{"generate --out sample --customers 5000", "run --config sample/shoal.yaml --date 2025-03-31"} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), words(line), &stdout, &stderr); code != 0 {
 			t.Fatalf("shoal %s: exit %d\n%s%s", line, code, &stdout, &stderr)
