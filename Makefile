@@ -7,6 +7,7 @@ VENV    := .tools/venv
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 DATE    ?= 2025-03-31
 SAMPLE  := sample
+CUSTOMERS ?= 20000
 FUZZTIME ?= 20s
 export CGO_ENABLED = 0
 
@@ -32,7 +33,7 @@ run: build $(SAMPLE)/events ## generate a sample history and run the whole job o
 		bin/shoal grade --truth $(SAMPLE)/truth/truth.parquet --out $(SAMPLE)/out --date $(DATE)
 
 $(SAMPLE)/events: | build
-	@bin/shoal generate --out $(SAMPLE)
+	@bin/shoal generate --out $(SAMPLE) --customers $(CUSTOMERS)
 
 notebooks: run tools ## run every notebook on the sample; charts as PNG in sample/charts
 	$(VENV)/bin/python notebooks/execute.py --charts $(SAMPLE)/charts

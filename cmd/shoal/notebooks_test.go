@@ -58,7 +58,8 @@ func TestNotebooksRun(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	script := filepath.Join(notebooks(t), "execute.py")
+	dir := notebooks(t)
+	script := filepath.Join(dir, "execute.py")
 	t.Chdir(t.TempDir())
 	for _, line := range []string{"generate --out sample --customers 5000", "run --config sample/shoal.yaml --date 2025-03-31"} {
 		var stdout, stderr bytes.Buffer
@@ -76,7 +77,7 @@ func TestNotebooksRun(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	files, err := filepath.Glob(filepath.Join(notebooks(t), "*.ipynb"))
+	files, err := filepath.Glob(filepath.Join(dir, "*.ipynb"))
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d notebooks, %v", len(files), err)
 	}
