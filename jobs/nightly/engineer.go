@@ -83,7 +83,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 	for _, unseen := range features.Unseen(r.Config.FeatureParams().Custom, h.store.Values) {
 		r.warn(warning("features.value_unseen", unseen))
 	}
-	keep := sampler(r.Config.Models.Seed, r.Config.Limits.SampleRows, h.census.Customers)
+	keep := sampler(r.Config.Models.Seed, r.sampleRows(families, q, h.census.Customers), h.census.Customers)
 	score := features.Snapshot{AsOf: r.asOf}
 	byDay := map[int32]*features.Snapshot{}
 	var mu sync.Mutex
@@ -148,6 +148,34 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		}
 	}
 	return t, nil
+}
+
+// sampleShare of limits.memory is the most that the training rows of a target take.
+const sampleShare = .25
+
+// sampleRows is limits.sample_rows, or as many as limits.memory has room for: a
+// value takes two bytes, at every date that a target learns from.
+func (r *run) sampleRows(families []features.Family, q *questions, customers int64) int {
+	columns, dates := 0, 1
+	for _, f := range families {
+		columns += len(f.Columns)
+	}
+	for _, t := range q.targets {
+		if t.Skip == "" {
+			dates = max(dates, len(t.Schedule.Train)+1)
+		}
+	}
+	asked := r.Config.Limits.SampleRows
+	room := sampleShare * float64(r.memory) / float64(2*max(columns, 1)*dates)
+	if float64(asked) <= room {
+		return asked
+	}
+	rows := max(int(room), 1000) // as few as the configuration may ask for
+	if rows < asked && int64(rows) < customers {
+		r.warn(warning("memory.sample", fmt.Sprintf("limits.memory (%d MiB) has room for %d training rows per snapshot, of %d columns at %d dates, not the %d of limits.sample_rows: set it to %d to learn from the same rows on every machine",
+			r.memory>>20, rows, columns, dates, asked, rows)))
+	}
+	return min(rows, asked)
 }
 
 // sampler keeps about rows of the customers, the same ones at every date and

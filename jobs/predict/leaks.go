@@ -90,12 +90,11 @@ const (
 
 // leaks are what can tell that a model has seen what it must not.
 type leaks struct {
-	p      Params
-	q      Question
-	s      *sample
-	sp     split
-	y      []float64
-	useful *gbdt.Dataset
+	p  Params
+	q  Question
+	s  *sample
+	sp split
+	y  []float64
 
 	features []string
 	single   []float64   // AUC of each column by itself
@@ -103,8 +102,8 @@ type leaks struct {
 	random   *metrics.Binary
 }
 
-func newLeaks(p Params, q Question, in Input, s *sample, sp split, useful *gbdt.Dataset, y []float64) *leaks {
-	return &leaks{p: p, q: q, s: s, sp: sp, useful: useful, y: y, features: in.Features}
+func newLeaks(p Params, q Question, in Input, s *sample, sp split, y []float64) *leaks {
+	return &leaks{p: p, q: q, s: s, sp: sp, y: y, features: in.Features}
 }
 
 // shuffle permutes the labels among a snapshot's eligible customers. The same
@@ -122,8 +121,7 @@ func (l *leaks) shuffle(at timeline.AsOf, labels []float64) []float64 {
 	return out
 }
 
-// fit looks at every column by itself; learns from labels that mean nothing; and
-// splits the customers at random, as one should not.
+// fit looks at every column by itself, and learns from labels that mean nothing.
 func (l *leaks) fit(ctx context.Context) error {
 	var err error
 	if l.single, err = l.s.data.AUC(ctx, l.y, l.sp.all, l.p.Workers); err != nil {
@@ -139,31 +137,21 @@ func (l *leaks) fit(ctx context.Context) error {
 		return err
 	}
 	l.shuffled = l.shuffled.Used()
-	var fit, hold []uint32
-	r := rand.New(rand.NewPCG(l.p.Seed, 1<<40))
-	for _, i := range l.sp.all {
-		if r.Uint32()&3 == 0 {
-			hold = append(hold, i)
-		} else {
-			fit = append(fit, i)
-		}
-	}
-	if n := positivesOf(l.y, fit); n == 0 || n == len(fit) || len(hold) == 0 {
+	return nil
+}
+
+// randomly notes how the trees do on customers that were held out at the dates they
+// learnt from, which is easier than time that they have not seen.
+func (l *leaks) randomly(of *learnt) error {
+	if of == nil || of.scores == nil {
 		return nil
 	}
-	m, _, err := gbdt.FitRows(ctx, treeParams(l.p), l.useful, l.y, fit, hold)
-	if err != nil {
-		return err
-	}
-	scores, err := l.useful.Scores(ctx, m, hold, l.p.Workers)
-	if err != nil {
-		return err
-	}
-	labels := make([]float64, len(hold))
-	for k, i := range hold {
+	labels := make([]float64, len(of.rows))
+	for k, i := range of.rows {
 		labels[k] = l.y[i]
 	}
-	l.random, err = metrics.NewBinary(labels, scores)
+	var err error
+	l.random, err = metrics.NewBinary(labels, of.scores)
 	return err
 }
 

@@ -160,6 +160,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 		return nil, err
 	}
 	var fitted []*scoring.Model
+	var grown *learnt
 	candidates := a.candidates(p, q, in, s, useful, y)
 	for _, c := range candidates {
 		f, err := c.learn(ctx, sp, y)
@@ -170,12 +171,18 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 			return nil, err
 		}
 		fitted = append(fitted, f.Model)
+		if f.Name == Trees {
+			grown = f
+		}
 		if err := a.byDate(f, s, y); err != nil {
 			return nil, err
 		}
 	}
-	leaks := newLeaks(p, q, in, s, sp, useful, y)
+	leaks := newLeaks(p, q, in, s, sp, y)
 	if err := leaks.fit(ctx); err != nil {
+		return nil, err
+	}
+	if err := leaks.randomly(grown); err != nil {
 		return nil, err
 	}
 	if err := a.judge(ctx, p, q, in, fitted, leaks); err != nil {
