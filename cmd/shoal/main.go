@@ -42,7 +42,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
 
@@ -95,6 +97,17 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
+	}
+	// Neither a message nor a manifest may repeat a credential, whatever the flag.
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) (err error) {
+		cmd.Flags().Visit(func(f *pflag.Flag) { err = errors.Join(err, config.CheckPlace("--"+f.Name, f.Value.String())) })
+		for _, a := range args {
+			err = errors.Join(err, config.CheckPlace("an argument", a))
+		}
+		if err != nil {
+			return nightly.Usage(err)
+		}
+		return nil
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,6 +17,14 @@ func credential(text string) string {
 		}
 	}
 	return ""
+}
+
+// CheckPlace refuses a place, given on the command line by a flag, with a credential in it.
+func CheckPlace(flag, place string) error {
+	if what := credential(place); what != "" {
+		return fmt.Errorf("%s holds %s, which would stand in logs: take it out: credentials come from the environment of each store's own tools", flag, what)
+	}
+	return nil
 }
 
 func credentialOf(address string) string {

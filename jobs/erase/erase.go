@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -27,7 +28,9 @@ import (
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/report"
 	"github.com/shoal-data/shoal/jobs/runs"
+	"github.com/shoal-data/shoal/jobs/segments"
 )
 
 // Options of People.
@@ -267,11 +270,38 @@ func (e *eraser) rewrite(ctx context.Context, m *publish.Manifest) (err error) {
 		Code:    "privacy.erased",
 		Message: fmt.Sprintf("this is run %s without the people who were to be forgotten; numbers about groups and models are as they were", m.RunID),
 	})
+	if m.Report != nil {
+		page, err := e.page(ctx, staging, next)
+		if err != nil {
+			return err
+		}
+		if err := staging.Report(ctx, path.Base(m.Report.Path), page); err != nil {
+			return err
+		}
+	}
 	if err := staging.Commit(ctx, &next); err != nil {
 		return err
 	}
 	e.proof.Rewritten = append(e.proof.Rewritten, r)
 	return nil
+}
+
+// page is the page of a run from the tables that have just been written.
+func (e *eraser) page(ctx context.Context, staging *publish.Staging, m publish.Manifest) ([]byte, error) {
+	show := &report.Run{Manifest: &m, FS: e.FS, Path: staging.Written(&m)}
+	p, err := publish.ReadPointer(ctx, e.FS, e.out)
+	if err != nil {
+		return nil, err
+	}
+	if dates := segments.Before(p, m.Date); len(dates) > 0 {
+		switch before, _, err := publish.ReadCurrent(ctx, e.FS, e.out, dates[0]); {
+		case err == nil:
+			show.Before = report.Published(e.FS, e.out, before)
+		case !errors.Is(err, publish.ErrDamaged) && !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return report.Render(ctx, show)
 }
 
 var erasedID = regexp.MustCompile(`^(.*)-erased(?:-([0-9]+))?$`)
@@ -327,6 +357,9 @@ func files(m *publish.Manifest) []string {
 	}
 	for _, f := range m.Models {
 		all = append(all, f.Path)
+	}
+	if m.Report != nil {
+		all = append(all, m.Report.Path)
 	}
 	return all
 }

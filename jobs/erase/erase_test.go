@@ -224,6 +224,18 @@ func TestPeopleAreGone(t *testing.T) {
 	write(t, dir+"/asked.parquet", asked)
 	c := job(t, dir, "privacy: {erased: [{path: "+dir+"/gone.txt}], consents: [{path: "+dir+"/asked.parquet}]}\n")
 
+	// Before anything is erased, a run that continues one that has them does not, not even
+	// among those who are gone since.
+	early := night(t, c, "2024-10-10", false)
+	for _, at := range places(t, dir+"/out", slices.Concat(gone, refused, silent)...) {
+		if strings.Contains(at, early.RunID) {
+			t.Errorf("a run that continues one with them has them in %s", at)
+		}
+	}
+	if early.Tables["changes"] == 0 {
+		t.Error("nothing changed")
+	}
+
 	look, err := people(t, c, func(o *Options) { o.DryRun = true })
 	if err != nil || look.Clean || len(look.Rewritten) > 0 || len(places(t, dir+"/out", gone...)) == 0 {
 		t.Errorf("a dry run is %+v, %v", look, err)
@@ -260,7 +272,7 @@ func TestPeopleAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range l.Runs {
-		if r.State != runs.Current || r.ID != replaced.RunID+"-erased" && r.ID != other.RunID+"-erased" {
+		if r.State != runs.Current || r.ID != replaced.RunID+"-erased" && r.ID != other.RunID+"-erased" && r.ID != early.RunID {
 			t.Errorf("run %+v", r)
 		}
 		problems, err := runs.Verify(t.Context(), storage.Local(), c.Out, r.Date, r.ID, true)
@@ -272,8 +284,11 @@ func TestPeopleAreGone(t *testing.T) {
 	if err != nil || s.RunID != m.RunID || s.Tables["customer_scores"] != m.Table("customer_scores").Rows || s.Tables["customer_scores"] != other.Tables["customer_scores"]-int64(len(gone)) {
 		t.Errorf("the summary is of run %s with %v rows, the manifest of %s: %v", s.RunID, s.Tables, m.RunID, err)
 	}
-	if len(m.Models) == 0 {
-		t.Error("the models are gone")
+	if len(m.Models) == 0 || m.Report == nil {
+		t.Error("the models or the page are gone")
+	}
+	if page, err := os.ReadFile(publish.Join(c.Out, m.Report.Path)); err != nil || !bytes.Contains(page, []byte(m.RunID)) || m.Table("changes") == nil || m.Table("changes").Rows == 0 {
+		t.Errorf("the page is not of run %s, or nobody changed: %v", m.RunID, err)
 	}
 	for _, p := range stay {
 		if len(places(t, dir+"/out", p)) == 0 {
