@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/onboard"
 )
@@ -32,6 +33,7 @@ enough for each target. Exit code 65 when a run would fail.`,
 				return err
 			}
 			o := onboard.DefaultCheckOptions()
+			o.FS = cloud.Anywhere()
 			o.Workers = cfg.Limits.Workers.Count()
 			o.Progress = func(done, total int64) { d.progress("read", done, total) }
 			if date != "" {

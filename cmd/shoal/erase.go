@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/erase"
 )
 
@@ -38,7 +38,7 @@ a run was at work: erase again when it has ended.`,
 			if err != nil {
 				return err
 			}
-			o.Config, o.FS, o.Version, o.Now = cfg, storage.Local(), version(), time.Now
+			o.Config, o.FS, o.Version, o.Now = cfg, cloud.Anywhere(), version(), time.Now
 			p, err := erase.People(cmd.Context(), o)
 			if p == nil {
 				return err

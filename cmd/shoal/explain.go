@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-data/shoal/datasets/scan"
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/explain"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
@@ -51,7 +51,7 @@ computes the same numbers in DuckDB from the job's own files.`,
 				return err
 			}
 			r, err := explain.Explain(cmd.Context(), explain.Options{
-				Config: cfg, Customer: customer, Date: date, Column: column, FS: storage.Local(), Workers: cfg.Limits.Workers.Count(),
+				Config: cfg, Customer: customer, Date: date, Column: column, FS: cloud.Anywhere(), Workers: cfg.Limits.Workers.Count(),
 				Progress: func(done, total int64) { d.progress("read", done, total) },
 			})
 			d.finish()

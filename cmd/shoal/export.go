@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/export"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
@@ -40,7 +40,7 @@ Fields carry their unit, range and meaning as metadata in arrow and parquet.`,
 				only = strings.Split(families, ",")
 			}
 			s, err := export.Features(cmd.Context(), export.Options{
-				Options:  nightly.Options{Config: cfg, FS: storage.Local(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now},
+				Options:  nightly.Options{Config: cfg, FS: cloud.Anywhere(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now},
 				Families: only, Dates: dates, To: out, Format: format,
 			})
 			d.finish()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/nightly"
@@ -48,7 +48,7 @@ files, so that DuckDB can run it as it is; repeated rows are all counted there.`
 					if err != nil {
 						return nightly.Usage(err)
 					}
-					plan, err := source.Plan(cmd.Context(), storage.Local())
+					plan, err := source.Plan(cmd.Context(), cloud.Anywhere())
 					if err != nil {
 						return nightly.Classify(err)
 					}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/grade"
 )
 
@@ -24,7 +24,7 @@ model can beat on average.`,
 		Example: "  shoal grade --out sample/out --date 2025-03-31 --truth sample/truth/truth.parquet",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.FS = storage.Local()
+			o.FS = cloud.Anywhere()
 			r, err := grade.Grade(cmd.Context(), o)
 			if err != nil {
 				return err

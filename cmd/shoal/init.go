@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-data/shoal/datasets"
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/onboard"
 )
@@ -29,7 +29,7 @@ written and the message says what is missing.`,
 		Example: "  shoal init 'sample/events/*/*.parquet'",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.FS, o.Globs = storage.Local(), args
+			o.FS, o.Globs = cloud.Anywhere(), args
 			for name, column := range columns {
 				f, err := datasets.ParseField(name)
 				if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/warehouse"
@@ -47,7 +47,7 @@ func (l *loading) find(c *cobra.Command, targets []string) (*publish.Manifest, s
 	if err != nil {
 		return nil, "", nightly.Usage(err)
 	}
-	m, err := publish.ReadManifest(c.Context(), storage.Local(), list.Out, r.Date, r.ID)
+	m, err := publish.ReadManifest(c.Context(), cloud.Anywhere(), list.Out, r.Date, r.ID)
 	if err != nil {
 		return nil, "", nightly.StorageFault(err)
 	}
@@ -94,7 +94,7 @@ docs/warehouses.md says for each warehouse how the statements are run.`,
 			if err != nil {
 				return err
 			}
-			return loadFault(warehouse.Write(cmd.Context(), cmd.OutOrStdout(), storage.Local(), out, m, l.Options))
+			return loadFault(warehouse.Write(cmd.Context(), cmd.OutOrStdout(), cloud.Anywhere(), out, m, l.Options))
 		},
 	}
 	l.flags(c, warehouse.Targets)
@@ -130,7 +130,7 @@ The last line on stdout is a JSON summary. docs/warehouses.md says more.`,
 			if err != nil {
 				return err
 			}
-			done, err := warehouse.Load(cmd.Context(), storage.Local(), out, m, l.Options, conn)
+			done, err := warehouse.Load(cmd.Context(), cloud.Anywhere(), out, m, l.Options, conn)
 			if err != nil {
 				return loadFault(err)
 			}

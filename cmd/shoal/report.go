@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/report"
@@ -44,7 +45,7 @@ which is what is meant without it.`,
 			if err != nil {
 				return nightly.Usage(err)
 			}
-			ctx, fsys := cmd.Context(), storage.Local()
+			ctx, fsys := cmd.Context(), cloud.Anywhere()
 			run, err := openRun(ctx, fsys, l, found)
 			if err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
 )
@@ -50,7 +50,7 @@ it fails, with the same code, where a run would fail before reading.`,
 					return err
 				}
 				return printPlan(cmd.Context(), stdout, plan, nightly.Options{
-					Config: cfg, Date: date, FS: storage.Local(), Version: version(), Force: force, Log: zerolog.Nop(), Now: time.Now,
+					Config: cfg, Date: date, FS: cloud.Anywhere(), Version: version(), Force: force, Log: zerolog.Nop(), Now: time.Now,
 				})
 			}
 			d, err := newDisplay(stderr, logs)
@@ -67,7 +67,7 @@ it fails, with the same code, where a run would fail before reading.`,
 			} else {
 				stop := d.heartbeat(date)
 				s, err = nightly.Run(cmd.Context(), nightly.Options{
-					Config: cfg, Date: date, FS: storage.Local(), Version: version(), Force: force, Log: d.log, Progress: d.progress, Now: time.Now,
+					Config: cfg, Date: date, FS: cloud.Anywhere(), Version: version(), Force: force, Log: d.log, Progress: d.progress, Now: time.Now,
 				})
 				stop()
 			}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/runs"
@@ -40,7 +40,7 @@ func (p *place) list(cmd *cobra.Command) (*runs.Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := runs.List(cmd.Context(), storage.Local(), out, time.Now())
+	l, err := runs.List(cmd.Context(), cloud.Anywhere(), out, time.Now())
 	return l, nightly.StorageFault(err)
 }
 
@@ -146,7 +146,7 @@ without it the current run of every date is verified. Exit code 65 means damage.
 			}
 			w, bad := cmd.OutOrStdout(), 0
 			for _, r := range which {
-				problems, err := runs.Verify(cmd.Context(), storage.Local(), l.Out, r.Date, r.ID, readData)
+				problems, err := runs.Verify(cmd.Context(), cloud.Anywhere(), l.Out, r.Date, r.ID, readData)
 				if err != nil {
 					return nightly.StorageFault(err)
 				}
@@ -187,7 +187,7 @@ func gcCommand() *cobra.Command {
 	var at place
 	var asJSON bool
 	var keep string
-	o := runs.CollectOptions{FS: storage.Local(), Now: time.Now}
+	o := runs.CollectOptions{FS: cloud.Anywhere(), Now: time.Now}
 	c := &cobra.Command{
 		Use:   "gc --out DIR",
 		Short: "Remove what no reader needs any more",

@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
@@ -38,7 +38,7 @@ func night(cfg *config.Config, d *display) schedule.Night {
 		stop := d.heartbeat(date)
 		defer stop()
 		s, err := nightly.Run(ctx, nightly.Options{
-			Config: cfg, Date: date, FS: storage.Local(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now,
+			Config: cfg, Date: date, FS: cloud.Anywhere(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now,
 		})
 		d.finish()
 		return s, err
@@ -163,7 +163,7 @@ With --next it runs nothing and prints when the next nights come.`,
 				Cron: cron, Behind: int(cfg.Schedule.Behind), CatchUp: time.Duration(cfg.Schedule.CatchUp) * 24 * time.Hour,
 				Night: night(cfg, d), Retries: retries(cfg, d.log), Now: time.Now, Wait: schedule.Wait, Log: d.log, Each: each(cmd.OutOrStdout(), d),
 				Published: func(ctx context.Context) ([]string, error) {
-					p, err := publish.ReadPointer(ctx, storage.Local(), cfg.Out)
+					p, err := publish.ReadPointer(ctx, cloud.Anywhere(), cfg.Out)
 					return slices.Collect(maps.Keys(p.Dates)), err
 				},
 			}

@@ -28,7 +28,8 @@ func ReadFile(ctx context.Context, fsys FS, path string, limit int64) ([]byte, e
 }
 
 // WriteFile creates a file with this content and syncs it. The name is durable
-// only after SyncDir. A file that could not be written whole is removed.
+// only after SyncDir. A file that could not be written whole is removed; on an
+// object store there is none, and what lies under the name may be another's.
 func WriteFile(ctx context.Context, fsys FS, path string, data []byte) error {
 	w, err := fsys.Create(ctx, path)
 	if err != nil {
@@ -41,6 +42,9 @@ func WriteFile(ctx context.Context, fsys FS, path string, data []byte) error {
 	err = errors.Join(err, w.Close())
 	if err != nil {
 		err = fmt.Errorf("storage: write %s: %w", path, err)
+		if _, ok := InObjects(fsys, path); ok {
+			return err
+		}
 		return errors.Join(err, fsys.RemoveAll(context.WithoutCancel(ctx), path))
 	}
 	return nil

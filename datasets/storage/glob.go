@@ -21,15 +21,54 @@ func QuoteMeta(s string) string {
 // Match reports whether a file at path is one that Glob lists for pattern, for
 // stores that list names and filter them. Both are absolute or both relative.
 func Match(pattern, path string) (bool, error) {
-	for _, p := range expandBraces(pattern) {
-		if !doublestar.ValidatePattern(p) {
-			return false, fmt.Errorf("storage: glob %q: %w", pattern, doublestar.ErrBadPattern)
-		}
+	alternatives, err := Alternatives(pattern)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range alternatives {
 		if strings.HasPrefix(p, "/") == strings.HasPrefix(path, "/") && matchElems(elements(p), elements(path)) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// Alternatives writes the braces of a pattern out: {a,b}/c is a/c and b/c.
+func Alternatives(pattern string) ([]string, error) {
+	all := expandBraces(pattern)
+	for _, p := range all {
+		if !doublestar.ValidatePattern(p) {
+			return nil, fmt.Errorf("storage: glob %q: %w", pattern, doublestar.ErrBadPattern)
+		}
+	}
+	return all, nil
+}
+
+// LiteralPrefix returns what every name that one element of a pattern matches
+// begins with, and whether it is the whole name.
+func LiteralPrefix(elem string) (prefix string, whole bool) {
+	var b strings.Builder
+	for i := 0; i < len(elem); i++ {
+		switch c := elem[i]; c {
+		case '*', '?', '[', '{':
+			return b.String(), false
+		case '\\':
+			if i++; i < len(elem) {
+				b.WriteByte(elem[i])
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), true
+}
+
+// MatchName reports whether one element of a pattern matches a name.
+func MatchName(elem, name string) bool {
+	if literal, ok := unquote(elem); ok {
+		return literal == name
+	}
+	return matchElem(elem, name)
 }
 
 func matchElems(elems, names []string) bool {
@@ -61,10 +100,11 @@ func globLocal(ctx context.Context, pattern string) ([]Info, error) {
 		}
 	}
 	found := map[string]match{}
-	for _, p := range expandBraces(pattern) {
-		if !doublestar.ValidatePattern(p) {
-			return nil, fmt.Errorf("storage: glob %q: %w", pattern, doublestar.ErrBadPattern)
-		}
+	alternatives, err := Alternatives(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range alternatives {
 		g := globber{ctx: ctx, found: found}
 		base := ""
 		if strings.HasPrefix(p, "/") {
@@ -227,20 +267,11 @@ func matchElem(elem, name string) bool {
 
 // unquote returns the name a pattern element without wildcards stands for.
 func unquote(elem string) (name string, literal bool) {
-	var b strings.Builder
-	for i := 0; i < len(elem); i++ {
-		switch c := elem[i]; c {
-		case '*', '?', '[', '{':
-			return "", false
-		case '\\':
-			if i++; i < len(elem) {
-				b.WriteByte(elem[i])
-			}
-		default:
-			b.WriteByte(c)
-		}
+	name, literal = LiteralPrefix(elem)
+	if !literal {
+		name = ""
 	}
-	return b.String(), true
+	return name, literal
 }
 
 // expandBraces writes {a,b} out as separate patterns, because alternatives may

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/jobs/nightly"
+	"github.com/shoal-data/shoal/jobs/publish"
 )
 
 // Formats are the file formats there are.
@@ -59,7 +59,9 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 			fault("--date %s is given twice", d)
 			continue
 		}
-		if there, err := o.FS.Glob(ctx, storage.QuoteMeta(o.dir(d))+"/**"); err != nil {
+		if err := o.sweep(ctx, d); err != nil {
+			faults = append(faults, err)
+		} else if there, err := o.FS.Glob(ctx, storage.QuoteMeta(o.dir(d))+"/**"); err != nil {
 			faults = append(faults, err)
 		} else if len(there) > 0 {
 			fault("%s exists already: remove it or choose another --out", o.dir(d))
@@ -91,34 +93,43 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 	return s, nil
 }
 
-func (o *Options) dir(date string) string { return path.Join(o.To, "ds="+date) }
+func (o *Options) dir(date string) string { return publish.Join(publish.Clean(o.To), "ds="+date) }
 
 // sinkMemory is what a date's file takes while it is written: the values of a
 // row group.
 var sinkMemory = tables.DefaultOptions("features").RowGroupBytes
 
 // A staged date is a directory under another name, which is renamed when it is whole.
+// Beside it lies a note of the same name, made before it and removed after it: so
+// whatever a killed process leaves can be found, an empty directory too. In an object
+// store the file appears whole, where it stays.
 type staged struct {
-	o         *Options
-	date      string
-	dir, made string // made is the topmost directory that had to be made
-	file      io.WriteCloser
-	sync      func() error
-	sink      nightly.Sink
-	committed bool
+	o                *Options
+	date             string
+	dir, made, note  string // made is the topmost directory that had to be made
+	file             io.WriteCloser
+	sync             func() error
+	sink             nightly.Sink
+	objects          bool
+	whole, committed bool
 }
+
+// noteName ends the names of notes.
+const noteName = ".unfinished"
 
 // sweep removes what exports of the date left that were killed while they wrote.
 // One that is still writing loses its directory too and fails: only one of the two
 // could have put it in place.
 func (o *Options) sweep(ctx context.Context, date string) error {
-	left, err := o.FS.Glob(ctx, storage.QuoteMeta(o.To)+"/.ds="+date+"-*/*")
+	notes, err := o.FS.Glob(ctx, publish.Join(storage.QuoteMeta(publish.Clean(o.To)), ".ds="+date+"-*"+noteName))
 	if err != nil {
 		return err
 	}
-	for _, f := range left {
-		if err := o.FS.RemoveAll(ctx, path.Dir(f.Path)); err != nil {
-			return err
+	for _, f := range notes {
+		for _, left := range []string{strings.TrimSuffix(f.Path, noteName), f.Path} {
+			if err := o.FS.RemoveAll(ctx, left); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -129,12 +140,23 @@ func (d *staged) begin(ctx context.Context, schema *arrow.Schema) error {
 	if err := o.sweep(ctx, d.date); err != nil {
 		return err
 	}
-	d.dir = path.Join(o.To, fmt.Sprintf(".ds=%s-%d", d.date, o.Now().UnixNano()))
-	var err error
-	if d.made, err = o.FS.MakeDir(ctx, d.dir); err != nil {
-		return err
+	_, d.objects = storage.InObjects(o.FS, o.To)
+	d.dir = o.dir(d.date)
+	if !d.objects {
+		d.dir = publish.Join(publish.Clean(o.To), fmt.Sprintf(".ds=%s-%d", d.date, o.Now().UnixNano()))
+		var err error
+		if d.made, err = o.FS.MakeDir(ctx, publish.Clean(o.To)); err != nil {
+			return err
+		}
+		d.note = d.dir + noteName
+		if err := storage.WriteFile(ctx, o.FS, d.note, nil); err != nil {
+			return err
+		}
+		if err := o.FS.SyncDir(ctx, publish.Clean(o.To)); err != nil {
+			return err
+		}
 	}
-	f, err := o.FS.Create(ctx, path.Join(d.dir, "features."+o.Format))
+	f, err := o.FS.Create(ctx, d.path())
 	if err != nil {
 		return err
 	}
@@ -156,6 +178,8 @@ func (d *staged) begin(ctx context.Context, schema *arrow.Schema) error {
 	return err
 }
 
+func (d *staged) path() string { return publish.Join(d.dir, "features."+d.o.Format) }
+
 func (d *staged) Write(rec arrow.Record) error { return d.sink.Write(rec) }
 
 // Close makes the file whole and durable.
@@ -169,6 +193,7 @@ func (d *staged) Close() error {
 	}
 	if err == nil {
 		err = d.sync()
+		d.whole = err == nil
 	}
 	f := d.file
 	d.file = nil
@@ -176,22 +201,43 @@ func (d *staged) Close() error {
 }
 
 func (d *staged) commit(ctx context.Context) error {
+	if d.objects {
+		d.committed = true
+		return nil
+	}
 	if err := d.o.FS.Rename(ctx, d.dir, d.o.dir(d.date)); err != nil {
 		return fmt.Errorf("the features of %s: %w", d.date, err)
 	}
 	d.committed = true
-	return d.o.FS.SyncDir(ctx, d.o.To)
+	return d.o.FS.SyncDir(ctx, publish.Clean(d.o.To))
 }
 
-// abort removes what has not been committed.
+// abort removes what has not been committed, and the note of what has.
 func (d *staged) abort(ctx context.Context) error {
+	clean := context.WithoutCancel(ctx)
 	if d.committed {
+		if d.note != "" && d.o.FS.RemoveAll(clean, d.note) != nil {
+			_ = d.o.FS.RemoveAll(clean, d.note) // or the next export of the date does: it is no fault of this one
+		}
 		return nil
 	}
-	clean := context.WithoutCancel(ctx)
-	err := errors.Join(d.Close(), d.o.FS.RemoveAll(clean, d.dir))
-	if d.made != "" && d.made != d.dir {
-		err = errors.Join(err, d.o.FS.RemoveEmpty(clean, d.o.To, d.made))
+	if d.objects {
+		if d.file != nil {
+			return d.file.Close() // which leaves nothing
+		}
+		if d.whole { // else what is there is another's
+			return d.o.FS.RemoveAll(clean, d.path())
+		}
+		return nil
+	}
+	err := d.Close()
+	for _, left := range []string{d.dir, d.note} {
+		if left != "" {
+			err = errors.Join(err, d.o.FS.RemoveAll(clean, left))
+		}
+	}
+	if d.made != "" {
+		err = errors.Join(err, d.o.FS.RemoveEmpty(clean, publish.Clean(d.o.To), d.made))
 	}
 	return err
 }

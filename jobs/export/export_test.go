@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,10 +143,10 @@ func TestFaultsLeaveNothingBehind(t *testing.T) {
 	}
 	for _, after := range []bool{false, true} {
 		for n := range writes {
-			to, _, err := attempt(storagetest.Plan{At: len(trace) - n, Err: syscall.EIO, After: after})
+			to, made, err := attempt(storagetest.Plan{At: len(trace) - n, Err: syscall.EIO, After: after})
 			whole := filepath.Join(to, "ds="+date, "features.parquet")
-			if _, there := os.Stat(whole); there == nil != (err == nil) && n > 1 {
-				t.Errorf("operation %d from the end: error %v, and %s: %v", n, err, whole, there)
+			if _, there := os.Stat(whole); there == nil != (err == nil) && !strings.HasPrefix(made[len(trace)-n-1], "syncdir") && !(after && strings.HasPrefix(made[len(trace)-n-1], "rename")) {
+				t.Errorf("operation %d from the end (%s): error %v, and %s: %v", n, made[len(trace)-n-1], err, whole, there)
 			}
 			for _, pattern := range []string{"*", ".*"} {
 				names, _ := filepath.Glob(filepath.Join(to, pattern))
@@ -156,5 +157,47 @@ func TestFaultsLeaveNothingBehind(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Whatever an export leaves that dies at any operation, the next one of its date
+// removes, empty directories too.
+func TestKilledExportIsCleared(t *testing.T) {
+	c := generated(t, false)
+	const date = "2025-03-31"
+	attempt := func(to string, plan storagetest.Plan) ([]string, error) {
+		o := only("recency", options(c, to, "csv", date))
+		faulty := storagetest.NewFaulty(storage.Local(), plan)
+		o.FS = faulty
+		_, err := export.Features(t.Context(), o)
+		return faulty.Trace(), err
+	}
+	trace, err := attempt(t.TempDir(), storagetest.Plan{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := slices.IndexFunc(trace, func(op string) bool { return strings.HasPrefix(op, "makedir") })
+	dirs := 0
+	for at := first + 1; at <= len(trace); at++ {
+		if strings.HasPrefix(trace[at-1], "write ") && at > first+8 && at < len(trace)-8 {
+			continue // one is like another
+		}
+		to := t.TempDir()
+		if _, err := attempt(to, storagetest.Plan{At: at, Err: syscall.EIO, Kill: true}); err == nil && at < len(trace) {
+			t.Fatalf("operation %d of %d: nobody died", at, len(trace))
+		}
+		left, err := filepath.Glob(filepath.Join(to, ".ds=*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirs += len(left)
+		_, _ = attempt(to, storagetest.Plan{}) // refused when the first was whole
+		names, err := os.ReadDir(to)
+		if err != nil || len(names) != 1 || names[0].Name() != "ds="+date {
+			t.Errorf("killed at %s: %v, %v", trace[at-1], names, err)
+		}
+	}
+	if dirs == 0 {
+		t.Error("no death left anything: nothing was tested")
 	}
 }

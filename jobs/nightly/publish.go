@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -172,7 +171,7 @@ func (r *run) noop(m *publish.Manifest) {
 		*r.summary = s
 	}
 	r.summary.Status, r.summary.RunID, r.summary.Out = StatusNoop, m.RunID, r.Config.Out
-	r.summary.Manifest = path.Join(r.Config.Out, m.Path())
+	r.summary.Manifest = publish.Join(publish.Clean(r.Config.Out), m.Path())
 	r.summary.Stages, r.summary.Warnings, r.summary.Held = nil, nil, nil
 	r.Log.Info().Str("run_id", m.RunID).Msg("nothing to do: the same run is published")
 }
@@ -267,7 +266,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 		if err := staging.Commit(ctx, m); err != nil {
 			return StorageFault(err)
 		}
-		r.summary.Manifest = path.Join(r.Config.Out, m.Path())
+		r.summary.Manifest = publish.Join(publish.Clean(r.Config.Out), m.Path())
 		return nil
 	})
 }
@@ -315,9 +314,13 @@ func (r *run) begin(ctx context.Context, h *history, in *input) (_ *publish.Stag
 }
 
 // report writes the page that shows the run, from the tables as they were just
-// written. A night is not lost for want of its page: what goes wrong is a warning.
+// written. A night is not lost for want of its page: what goes wrong twice, so not only
+// for a moment, is a warning.
 func (r *run) report(ctx context.Context, in *input, staging *publish.Staging) error {
 	page, err := r.page(ctx, in, staging)
+	if err != nil && ctx.Err() == nil {
+		page, err = r.page(ctx, in, staging)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -44,6 +44,22 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 	if m.Report = s.report; m.Report != nil {
 		names = append(names, reportFiles)
 	}
+	if s.objects != nil {
+		err = s.commitObjects(ctx, m)
+	} else {
+		err = s.commitFiles(ctx, m, names)
+	}
+	if err != nil {
+		return err
+	}
+	// The run is published. What cannot be cleared away now, the next run of the
+	// date finds through the lease; it is no failure of this one.
+	_ = s.Abort()
+	return nil
+}
+
+// commitFiles puts the staged directories in place and swaps the pointer.
+func (s *Staging) commitFiles(ctx context.Context, m *Manifest, names []string) error {
 	entry, err := s.stageManifest(ctx, m)
 	if err != nil {
 		return err
@@ -62,13 +78,7 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 			return err
 		}
 	}
-	if err := s.swap(ctx, entry); err != nil {
-		return err
-	}
-	// The run is published. What cannot be cleared away now, the next run of the
-	// date finds through the lease; it is no failure of this one.
-	_ = s.Abort()
-	return nil
+	return s.swap(ctx, entry)
 }
 
 // stageManifest fills in the manifest and writes it, and _SUCCESS after it.
@@ -99,7 +109,7 @@ func (s *Staging) stageManifest(ctx context.Context, m *Manifest) (Current, erro
 	if err != nil {
 		return Current{}, fmt.Errorf("publish: _SUCCESS: %w", err)
 	}
-	dir := s.dir + "/" + manifests
+	dir := s.begin(manifests)
 	if err := s.writeFile(ctx, dir+"/manifest.json", data); err != nil {
 		return Current{}, err
 	}
@@ -233,12 +243,18 @@ func (s *Staging) Abort() error {
 	var faults []error
 	// Whoever took the date over has removed what was placed, and may have put a
 	// run of the same id there.
-	if !s.published && len(s.placed) > 0 && !errors.Is(s.lease.held(ctx), ErrLeaseLost) {
+	if !s.published && len(s.placed) > 0 {
+		mine, err := s.holds(ctx)
+		faults = append(faults, err)
 		for _, dir := range slices.Backward(s.placed) { // the manifest first
-			faults = append(faults, s.remove(ctx, dir))
+			if mine {
+				faults = append(faults, s.remove(ctx, dir))
+			}
 		}
 	}
-	faults = append(faults, s.remove(ctx, s.dir))
+	if s.objects == nil {
+		faults = append(faults, s.remove(ctx, s.dir))
+	}
 	if errors.Join(faults...) == nil {
 		faults = append(faults, s.lease.release(ctx))
 	}

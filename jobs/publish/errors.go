@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/shoal-data/shoal/datasets/storage"
 )
 
 // Errors that callers tell apart.
@@ -57,7 +59,7 @@ func (e *outputError) notPermitted() bool {
 }
 
 func (e *outputError) badName() bool {
-	return errors.Is(e.err, syscall.ENAMETOOLONG) || errors.Is(e.err, syscall.ELOOP)
+	return errors.Is(e.err, syscall.ENAMETOOLONG) || errors.Is(e.err, syscall.ELOOP) || errors.Is(e.err, storage.ErrPlace)
 }
 
 func (e *outputError) Error() string {

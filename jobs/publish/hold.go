@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 // so that of two runs of a date only one is.
 type Hold struct {
 	fsys    storage.FS
+	objects storage.Objects // fsys, when out is in an object store
 	opts    Options
 	dir     string // staging directory
 	started time.Time
@@ -38,6 +40,7 @@ func Take(ctx context.Context, fsys storage.FS, opts Options) (_ *Hold, err erro
 	}
 	opts.Out = Clean(opts.Out)
 	h := &Hold{fsys: fsys, opts: opts, started: opts.Now().UTC()}
+	h.objects, _ = storage.InObjects(fsys, opts.Out)
 	h.ctx, h.cancel = context.WithCancelCause(ctx)
 	if err := h.makeDir(ctx, opts.Out); err != nil {
 		return nil, errors.Join(err, h.removeMade(context.WithoutCancel(ctx)))
@@ -46,6 +49,9 @@ func Take(ctx context.Context, fsys storage.FS, opts Options) (_ *Hold, err erro
 	// The number keeps a hold apart from an earlier one that stood still.
 	staging := fmt.Sprintf(".staging-%s-%016x", opts.Date, rand.Uint64())
 	h.dir = Join(opts.Out, staging)
+	if h.objects != nil {
+		staging = ""
+	}
 	crashed, err := h.lease.acquire(ctx, opts.RunID, staging)
 	if err != nil {
 		return nil, errors.Join(err, h.removeMade(context.WithoutCancel(ctx)))
@@ -147,6 +153,12 @@ func (h *Hold) remove(ctx context.Context, p string) error {
 // whose leases are void, and any other without _SUCCESS.
 func (h *Hold) recover(ctx context.Context, crashed []leaseNote) error {
 	out, date := h.opts.Out, h.opts.Date
+	if h.objects != nil && slices.ContainsFunc(crashed, func(n leaseNote) bool { return n.Run != "" && !n.Gone() }) {
+		// It may only be slow, and about to publish.
+		if err := h.fence(ctx); err != nil {
+			return err
+		}
+	}
 	pointer, err := ReadPointer(ctx, h.fsys, out)
 	if err != nil {
 		return err

@@ -199,6 +199,12 @@ func (l *lease) write(ctx context.Context, epoch int) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %s was just created by another process; wait for it to end", ErrBusy, l.path(epoch))
 	}
+	if _, ok := storage.InObjects(l.fsys, l.out); ok && err != nil { // it may be there in spite of the error
+		got, readErr := storage.ReadFile(context.WithoutCancel(ctx), l.fsys, l.path(epoch), maxNote)
+		if readErr == nil && bytes.Equal(got, data) {
+			err = nil
+		}
+	}
 	if err != nil {
 		return output("writing", l.path(epoch), err)
 	}

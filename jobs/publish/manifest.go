@@ -155,6 +155,9 @@ type Pointer struct {
 	PointerVersion int                `json:"pointer_version"`
 	Latest         string             `json:"latest"` // the last date of Dates
 	Dates          map[string]Current `json:"dates"`
+	// Writes counts the times that it was replaced in an object store, so that no
+	// two of its versions have the same bytes.
+	Writes int64 `json:"writes,omitempty"`
 }
 
 // Current is the run that a date points at.
@@ -174,9 +177,20 @@ type Success struct {
 // ReadPointer reads <out>/current.json. Before the first run there is none,
 // and the pointer has no dates.
 func ReadPointer(ctx context.Context, fsys storage.FS, out string) (Pointer, error) {
+	data, err := storage.ReadFile(ctx, fsys, Join(out, "current.json"), maxManifest)
+	return pointerOf(out, data, err)
+}
+
+// readPointer is ReadPointer of an object store, with the version that it has there.
+func readPointer(ctx context.Context, objects storage.Objects, out string) (Pointer, string, error) {
+	data, version, err := objects.ReadVersion(ctx, Join(out, "current.json"), maxManifest)
+	p, err := pointerOf(out, data, err)
+	return p, version, err
+}
+
+func pointerOf(out string, data []byte, err error) (Pointer, error) {
 	p := Pointer{PointerVersion: pointerVersion, Dates: map[string]Current{}}
 	file := Join(out, "current.json")
-	data, err := storage.ReadFile(ctx, fsys, file, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}

@@ -52,7 +52,7 @@ func (s *Staging) add(ctx context.Context, kind, name string, data []byte, there
 	case slices.ContainsFunc(there, func(f File) bool { return f.Path == rel }):
 		return File{}, fmt.Errorf("publish: %s file name %q is taken", kind, name)
 	}
-	dir := s.dir + "/" + kind
+	dir := s.begin(kind)
 	if len(there) == 0 {
 		if _, err := s.fsys.MakeDir(s.ctx, dir); err != nil {
 			return File{}, output("making", dir, err)
@@ -82,7 +82,7 @@ func (s *Staging) Written(m *Manifest) (path func(File) string) {
 		}
 	}
 	for _, f := range m.Models {
-		at[f.Path] = s.dir + "/" + modelFiles + f.Path[strings.LastIndexByte(f.Path, '/'):]
+		at[f.Path] = s.at(modelFiles) + f.Path[strings.LastIndexByte(f.Path, '/'):]
 	}
 	return func(f File) string { return at[f.Path] }
 }

@@ -7,10 +7,12 @@
 //	<out>/manifests/ds=YYYY-MM-DD/run=<id>/manifest.json, _SUCCESS
 //	<out>/current.json
 //
-// Files are written and synced in a hidden staging directory and renamed into
-// place. Nothing names them until current.json, the pointer, is replaced: that
-// is the moment of publication. What a crash leaves before it, the next run of
-// the date removes; what an error leaves, the run itself does.
+// On a disk files are written and synced in a hidden staging directory and renamed
+// into place; in an object store, where each appears whole, they are written where
+// they stay. Nothing names them until current.json, the pointer, is replaced, in an
+// object store on the condition that it is the one that was read: that is the moment
+// of publication. What a crash leaves before it, the next run of the date removes;
+// what an error leaves, the run itself does.
 package publish
 
 import (
@@ -21,6 +23,7 @@ import (
 	"path"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,7 +104,7 @@ type Staging struct {
 	models []File
 	report *File
 
-	placed []string // directories renamed into place
+	placed []string // directories renamed into place, or in an object store written to
 
 	published bool // the pointer names this run
 	inDoubt   bool // the pointer could not be read after it was swapped
@@ -187,6 +190,9 @@ func (h *Hold) Begin(ctx context.Context, runID string) (_ *Staging, err error) 
 		return nil, err
 	}
 	s := &Staging{Hold: h, ctx: ctx, runID: runID, tables: map[string]*TableWriter{}}
+	if h.objects != nil {
+		return s, nil
+	}
 	if _, err := h.fsys.MakeDir(ctx, h.dir); err != nil {
 		return nil, errors.Join(output("making", h.dir, err), s.Abort())
 	}
@@ -212,7 +218,7 @@ func (s *Staging) Table(name string, schema *arrow.Schema) (*TableWriter, error)
 		return nil, fmt.Errorf("publish: table %s: %w", name, err)
 	}
 	t := &TableWriter{
-		s: s, schema: schema, opts: opts, dir: s.dir + "/" + name,
+		s: s, schema: schema, opts: opts, dir: s.begin(name),
 		table: Table{Name: name, SchemaVersion: opts.SchemaVersion, SchemaHash: tables.HashColumns(cols), Columns: cols, Files: []File{}},
 	}
 	if _, err := s.fsys.MakeDir(s.ctx, t.dir); err != nil {
@@ -220,4 +226,22 @@ func (s *Staging) Table(name string, schema *arrow.Schema) (*TableWriter, error)
 	}
 	s.tables[name] = t
 	return t, nil
+}
+
+// at is the directory that the files of a table, of the models or of the manifest are
+// written to.
+func (s *Staging) at(name string) string {
+	if s.objects == nil {
+		return s.dir + "/" + name
+	}
+	return Join(s.opts.Out, runDir(name, s.opts.Date, s.runID))
+}
+
+// begin is at, before the first file is written there.
+func (s *Staging) begin(name string) string {
+	dir := s.at(name)
+	if s.objects != nil && !slices.Contains(s.placed, dir) {
+		s.placed = append(s.placed, dir)
+	}
+	return dir
 }

@@ -164,6 +164,11 @@ func files(t testing.TB, fsys storage.FS, out string) map[string]string {
 		for _, f := range infos {
 			name := strings.TrimPrefix(f.Path, out+"/")
 			found[name] = ""
+			if name == "current.json" { // of an object store: a pointer that never named a run
+				if p, err := publish.ReadPointer(context.Background(), fsys, out); err == nil && len(p.Dates) == 0 {
+					delete(found, name)
+				}
+			}
 			if strings.HasSuffix(name, ".parquet") {
 				data, err := storage.ReadFile(context.Background(), fsys, f.Path, 1<<30)
 				must(t, err)

@@ -162,7 +162,7 @@ func (v *verifier) pointer(date, run string, manifest []byte, all bool) {
 	if again, err := publish.Encode(p); err != nil || !bytes.Equal(again, data) {
 		v.problem(file, "is not as it was written: its keys or spaces were changed")
 	}
-	if dates := slices.Sorted(maps.Keys(p.Dates)); len(dates) == 0 || dates[len(dates)-1] != p.Latest {
+	if dates := slices.Sorted(maps.Keys(p.Dates)); len(dates) == 0 && p.Latest != "" || len(dates) > 0 && dates[len(dates)-1] != p.Latest {
 		v.problem(file, "latest is %q, which is not the last of its %d dates", p.Latest, len(dates))
 	}
 	for _, d := range slices.Sorted(maps.Keys(p.Dates)) {

@@ -183,3 +183,27 @@ func (f *Faulty) RemoveAll(ctx context.Context, path string) error {
 func (f *Faulty) RemoveEmpty(ctx context.Context, dir, top string) error {
 	return f.do("removeempty "+dir, func() error { return f.inner.RemoveEmpty(ctx, dir, top) })
 }
+
+// Objects is the object store beneath, with its operations counted too; see
+// [storage.InObjects].
+func (f *Faulty) Objects(path string) (storage.Objects, bool) {
+	o, ok := storage.InObjects(f.inner, path)
+	if !ok {
+		return nil, false
+	}
+	return faultyObjects{f, o}, true
+}
+
+type faultyObjects struct {
+	*Faulty
+	inner storage.Objects
+}
+
+func (f faultyObjects) ReadVersion(ctx context.Context, path string, limit int64) (data []byte, version string, err error) {
+	err = f.do("readversion "+path, func() error { data, version, err = f.inner.ReadVersion(ctx, path, limit); return err })
+	return data, version, err
+}
+
+func (f faultyObjects) WriteVersion(ctx context.Context, path string, data []byte, version string) error {
+	return f.do("writeversion "+path, func() error { return f.inner.WriteVersion(ctx, path, data, version) })
+}

@@ -18,29 +18,41 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage"
 )
 
-// Run holds fsys to the contract of storage.FS. root is an existing directory
-// of its own, empty, that the suite may fill.
+// Run holds fsys to the contract of storage.FS, and of storage.Objects if it is an
+// object store. root is an existing directory of its own, empty, that the suite may
+// fill.
 func Run(t *testing.T, fsys storage.FS, root string) {
-	for name, test := range map[string]func(*testing.T, storage.FS, string){
-		"ReadWrite":          testReadWrite,
-		"CreateIsExclusive":  testCreateIsExclusive,
-		"CreateRace":         testCreateRace,
-		"Missing":            testMissing,
-		"DirectoryIsNoFile":  testDirectoryIsNoFile,
-		"RenameFile":         testRenameFile,
-		"RenameDirectory":    testRenameDirectory,
-		"MakeDir":            testMakeDir,
-		"RemoveAll":          testRemoveAll,
-		"RemoveEmpty":        testRemoveEmpty,
-		"Glob":               testGlob,
-		"GlobQuoteMeta":      testGlobQuoteMeta,
-		"GlobNothing":        testGlobNothing,
-		"Cancelled":          testCancelled,
-		"ConcurrentReadAt":   testConcurrentReadAt,
-		"ReadFileWriteFile":  testReadFileWriteFile,
-		"EmptyFile":          testEmptyFile,
-		"OpenSurvivesRename": testOpenSurvivesRename,
-	} {
+	tests := map[string]func(*testing.T, storage.FS, string){
+		"ReadWrite":         testReadWrite,
+		"CreateIsExclusive": testCreateIsExclusive,
+		"CreateRace":        testCreateRace,
+		"Missing":           testMissing,
+		"DirectoryIsNoFile": testDirectoryIsNoFile,
+		"RemoveAll":         testRemoveAll,
+		"Glob":              testGlob,
+		"GlobQuoteMeta":     testGlobQuoteMeta,
+		"GlobNothing":       testGlobNothing,
+		"Cancelled":         testCancelled,
+		"ConcurrentReadAt":  testConcurrentReadAt,
+		"ReadFileWriteFile": testReadFileWriteFile,
+		"EmptyFile":         testEmptyFile,
+		"LargeFile":         testLargeFile,
+	}
+	if _, ok := storage.InObjects(fsys, root); ok {
+		tests["AppearsWhole"] = testAppearsWhole
+		tests["Version"] = testVersion
+		tests["VersionRace"] = testVersionRace
+		tests["NoRename"] = testNoRename
+		tests["ReplacedWhileRead"] = testReplacedWhileRead
+	} else {
+		tests["RenameFile"] = testRenameFile
+		tests["RenameDirectory"] = testRenameDirectory
+		tests["MakeDir"] = testMakeDir
+		tests["RemoveEmpty"] = testRemoveEmpty
+		tests["OpenSurvivesRename"] = testOpenSurvivesRename
+		tests["MissingDirectory"] = testMissingDirectory
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := root + "/" + strings.ToLower(name)
 			if _, err := fsys.MakeDir(t.Context(), dir); err != nil {
@@ -118,8 +130,9 @@ func testReadWrite(t *testing.T, fsys storage.FS, dir string) {
 func testCreateIsExclusive(t *testing.T, fsys storage.FS, dir string) {
 	write(t, fsys, dir+"/x", "first")
 	w, err := fsys.Create(t.Context(), dir+"/x")
-	if w != nil {
-		w.Close()
+	if err == nil {
+		_, err = w.Write([]byte("second"))
+		err = errors.Join(err, w.Sync(), w.Close())
 	}
 	wantErr(t, err, fs.ErrExist)
 	if got := read(t, fsys, dir+"/x"); got != "first" {
@@ -133,9 +146,12 @@ func testCreateRace(t *testing.T, fsys storage.FS, dir string) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				if w, err := fsys.Create(t.Context(), fmt.Sprintf("%s/%d/lease", dir, round)); err == nil {
+				w, err := fsys.Create(t.Context(), fmt.Sprintf("%s/%d/lease", dir, round))
+				if err == nil {
+					err = errors.Join(w.Sync(), w.Close())
+				}
+				if err == nil {
 					winners.Add(1)
-					w.Close()
 				} else if !errors.Is(err, fs.ErrExist) {
 					t.Error(err)
 				}
@@ -156,6 +172,9 @@ func testMissing(t *testing.T, fsys storage.FS, dir string) {
 	if err == nil || !strings.Contains(err.Error(), dir+"/none") {
 		t.Errorf("%v does not name the file", err)
 	}
+}
+
+func testMissingDirectory(t *testing.T, fsys storage.FS, dir string) {
 	wantErr(t, fsys.Rename(t.Context(), dir+"/none", dir+"/other"), fs.ErrNotExist)
 	wantErr(t, fsys.SyncDir(t.Context(), dir+"/none"), fs.ErrNotExist)
 }

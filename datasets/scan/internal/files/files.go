@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"slices"
@@ -46,7 +47,11 @@ func List(ctx context.Context, fsys storage.FS, source string, globs []string) (
 			if errors.Is(err, path.ErrBadPattern) {
 				return nil, nil, fault.InSource(fault.Config, source, "path %q: %w", glob, err)
 			}
-			return nil, nil, fault.InSource(fault.Transient, source, "cannot list %q: %w", glob, err)
+			kind := fault.Transient
+			if errors.Is(err, fs.ErrPermission) || errors.Is(err, storage.ErrPlace) { // a retry finds the same
+				kind = fault.Config
+			}
+			return nil, nil, fault.InSource(kind, source, "cannot list %q: %w", glob, err)
 		}
 		if len(found) == 0 {
 			warnings = append(warnings, fmt.Sprintf("source %s: no file matches %q", source, glob))
