@@ -34,9 +34,10 @@ type Plan struct {
 
 	fsys     storage.FS
 	sources  []Source
-	identity *identity.Tables   // nil when there are none
-	rates    *rates.Table       // nil when amounts stay as they are
-	consent  *consent.Tables    // nil when everybody's events may be used
+	identity *identity.Tables // nil when there are none
+	rates    *rates.Table     // nil when amounts stay as they are
+	consent  *consent.Tables  // nil when everybody's events may be used
+	contacts []contacts
 	key      PseudonymKey       // nil when customers keep their ids
 	fields   [][]datasets.Field // mapped fields of each source, in order
 	files    []planFile         // Files[i] is about files[i]
@@ -265,6 +266,12 @@ func (p *Plan) openLookups(ctx context.Context, in Input) (err error) {
 		}
 		p.Lookups = append(p.Lookups, p.consent.List()...)
 		p.Warnings = append(p.Warnings, p.consent.Warnings()...)
+	}
+	if err := p.openContacts(ctx, in.Contacts); err != nil {
+		return err
+	}
+	if err := p.checkContacts(); err != nil {
+		return err
 	}
 	for i := range p.sources {
 		if s := &p.sources[i]; s.aliased() && p.identity == nil {

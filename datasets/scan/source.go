@@ -80,6 +80,7 @@ type Input struct {
 	Identity []IdentityTable // whose aliases ids are; none leaves ids as they are
 	Rates    *RateSpec       // by which amounts are converted; nil converts none
 	Consent  *ConsentSpec    // whose events may be used; nil is everybody's
+	Contacts []ContactTable  // how customers are reached; Read does not ask, Contacts does
 	// Pseudonyms is the key of the hashes that are delivered in the place of customers'
 	// ids; none delivers ids.
 	Pseudonyms PseudonymKey

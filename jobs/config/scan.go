@@ -25,6 +25,9 @@ func (c *Config) ScanInput() (scan.Input, error) {
 			Paths: slices.Clone(t.Path), Alias: t.Columns.Alias, Customer: t.Columns.Customer, KindColumn: t.Columns.Kind, Kind: t.Kind,
 		})
 	}
+	for _, t := range c.Contacts {
+		in.Contacts = append(in.Contacts, scan.ContactTable{Paths: slices.Clone(t.Path), Customer: t.Columns.Customer, Kind: t.Kind, Email: t.Columns.Email, Phone: t.Columns.Phone})
+	}
 	if r := &c.CurrencyRates; c.ConvertsCurrencies() {
 		zone, err := c.Location()
 		if err != nil {

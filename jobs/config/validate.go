@@ -138,6 +138,7 @@ func (c *Config) faults() []Fault {
 	k.unique("segmentations", len(c.Segmentations), func(i int) string { return c.Segmentations[i].Name })
 
 	c.rules(k)
+	c.audiences(k)
 	for i := range c.Targets {
 		c.target(k, i)
 	}

@@ -262,6 +262,11 @@ func (e *eraser) rewrite(ctx context.Context, m *publish.Manifest) (err error) {
 			return err
 		}
 	}
+	for _, f := range m.Audiences {
+		if err := e.audience(ctx, staging, f, &r); err != nil {
+			return err
+		}
+	}
 	next := *m
 	if next.Summary, err = renamed(m.Summary, id, path.Join(e.out, strings.Replace(m.Path(), "run="+m.RunID, "run="+id, 1)), r.Rows); err != nil {
 		return err
@@ -355,7 +360,7 @@ func files(m *publish.Manifest) []string {
 			all = append(all, f.Path)
 		}
 	}
-	for _, f := range m.Models {
+	for _, f := range slices.Concat(m.Models, m.Audiences) {
 		all = append(all, f.Path)
 	}
 	if m.Report != nil {
@@ -490,6 +495,26 @@ func (e *eraser) file(ctx context.Context, staging *publish.Staging, m *publish.
 		return nil
 	}
 	return staging.Model(ctx, name, data)
+}
+
+// audience copies an audience file without the people. One whose rows do not say whose
+// they are, but only how to reach somebody, is left out: nobody can be found in it.
+func (e *eraser) audience(ctx context.Context, staging *publish.Staging, f publish.File, r *Rewrite) error {
+	name := path.Base(f.Path)
+	data, err := publish.ReadAudience(ctx, e.FS, e.out, f)
+	if err != nil {
+		return err
+	}
+	head, _, _ := bytes.Cut(data, []byte("\n"))
+	if !slices.ContainsFunc(strings.Split(string(head), ","), isID) {
+		r.LeftOut = append(r.LeftOut, name)
+		return nil
+	}
+	before := r.Rows[name]
+	if data, err = e.lines(data, name, r); err != nil {
+		return err
+	}
+	return staging.Audience(ctx, name, data, f.Rows-(r.Rows[name]-before))
 }
 
 // lines is CSV without the lines that have an id in any field.

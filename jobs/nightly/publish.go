@@ -36,9 +36,10 @@ type input struct {
 	configHash  string
 	// pointer names the runs there were when this one began; the segments of the
 	// one before it are part of its input.
-	pointer publish.Pointer
-	before  string // date and id of that run; empty when there is none
-	use     *publish.DataUse
+	pointer  publish.Pointer
+	before   string // date and id of that run; empty when there is none
+	contacts uint64 // digest of what audiences have hashes of; 0 when there is none
+	use      *publish.DataUse
 }
 
 // open finds the files and takes the date, and stops when this very run is
@@ -79,6 +80,9 @@ func (r *run) find(ctx context.Context) (*input, error) {
 		return nil, err
 	}
 	if err := requireDate(r.Config, in.plan.Files, r.Date); err != nil {
+		return nil, err
+	}
+	if err := r.checkAudiences(in.plan); err != nil {
 		return nil, err
 	}
 	if in.pointer, err = publish.ReadPointer(ctx, r.FS, r.Config.Out); err != nil {
@@ -212,12 +216,28 @@ func StorageFault(err error) error {
 // version and run before make the same id, wherever the events lay.
 func (r *run) runID(h *history, in *input) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%016x %d %d\n%s\n", r.Date, in.configHash, r.Version, h.census.Digest, h.census.Events, h.census.Customers, in.before))
+	if in.contacts != 0 {
+		sum = sha256.Sum256(fmt.Appendf(sum[:], "contacts %016x\n", in.contacts))
+	}
 	return hex.EncodeToString(sum[:8])
+}
+
+// contacts looks at the contacts that audiences have hashes of: they are content of the run.
+func (r *run) contacts(ctx context.Context, in *input) error {
+	if !slices.ContainsFunc(r.Config.Audiences, func(a config.Audience) bool { return len(a.Hashed) > 0 }) {
+		return nil
+	}
+	var err error
+	in.contacts, err = in.plan.ContactsDigest(ctx, r.workers)
+	return Classify(err)
 }
 
 // publish writes every table and swaps the pointer.
 func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) error {
 	return r.step("publish", func() error {
+		if err := r.contacts(ctx, in); err != nil {
+			return err
+		}
 		staging, noop, err := r.begin(ctx, h, in)
 		if err != nil || noop {
 			return err
@@ -255,6 +275,9 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			if err := staging.Model(ctx, f.Name, f.Data); err != nil {
 				return StorageFault(err)
 			}
+		}
+		if err := r.audiences(ctx, in, tables[0], staging); err != nil {
+			return err
 		}
 		if err := r.report(ctx, in, staging); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package nightly
 
 import (
+	"github.com/shoal-data/shoal/jobs/audiences"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/value"
 	"github.com/shoal-data/shoal/models"
@@ -36,6 +37,8 @@ type Summary struct {
 	Targets  []predict.Summary `json:"targets,omitempty"`
 	Value    *value.Summary    `json:"value,omitempty"`
 	Tables   map[string]int64  `json:"tables,omitempty"` // rows by table
+
+	Audiences []audiences.Result `json:"audiences,omitempty"`
 
 	Warnings []models.Warning `json:"warnings,omitempty"`
 	Stages   []Stage          `json:"stages,omitempty"`

@@ -41,6 +41,10 @@ func (s *Staging) Commit(ctx context.Context, m *Manifest) (err error) {
 	if len(s.models) > 0 {
 		names = append(names, modelFiles)
 	}
+	m.Audiences = s.audiences
+	if len(s.audiences) > 0 {
+		names = append(names, AudienceFiles)
+	}
 	if m.Report = s.report; m.Report != nil {
 		names = append(names, reportFiles)
 	}

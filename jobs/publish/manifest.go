@@ -36,10 +36,11 @@ type Manifest struct {
 	Started         time.Time `json:"started"`
 	Finished        time.Time `json:"finished"`
 
-	Tables        []Table `json:"tables"`           // sorted by name
-	Models        []File  `json:"models"`           // files of what was fitted, sorted by path
-	Report        *File   `json:"report,omitempty"` // the page that shows the run; absent from runs older than reports
-	ContentDigest string  `json:"content_digest"`   // SHA-256 over every table's files and the models'; the same for the same content
+	Tables        []Table `json:"tables"`              // sorted by name
+	Models        []File  `json:"models"`              // files of what was fitted, sorted by path
+	Audiences     []File  `json:"audiences,omitempty"` // CSV files of who is addressed, sorted by path; absent when none is configured
+	Report        *File   `json:"report,omitempty"`    // the page that shows the run; absent from runs older than reports
+	ContentDigest string  `json:"content_digest"`      // SHA-256 over every table's files and the models'; the same for the same content
 
 	Inputs           []Input         `json:"inputs"`
 	InputFingerprint string          `json:"input_fingerprint"`
@@ -131,6 +132,9 @@ func contentDigest(m *Manifest) string {
 	}
 	for _, f := range m.Models {
 		fmt.Fprintf(h, "%s %s %s\n", modelFiles, path.Base(f.Path), f.SHA256)
+	}
+	for _, f := range m.Audiences {
+		fmt.Fprintf(h, "%s %s %d %s\n", AudienceFiles, path.Base(f.Path), f.Rows, f.SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -318,7 +322,7 @@ func Verify(ctx context.Context, fsys storage.FS, out string, m *Manifest, readD
 			problems = append(problems, Problem{manifestDir(m.Date, m.RunID) + "/manifest.json", fmt.Sprintf("table %s has %d rows, its files %d", t.Name, t.Rows, rows)})
 		}
 	}
-	others := slices.Clone(m.Models)
+	others := slices.Concat(m.Models, m.Audiences)
 	if m.Report != nil {
 		others = append(others, *m.Report)
 	}

@@ -41,6 +41,21 @@ func (s *Staging) Report(ctx context.Context, name string, data []byte) error {
 	return nil
 }
 
+// Audience writes a part of an audience file, of so many rows, beside the tables. The
+// manifest lists it.
+func (s *Staging) Audience(ctx context.Context, name string, data []byte, rows int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := s.add(ctx, AudienceFiles, name, data, s.audiences)
+	if err != nil {
+		return err
+	}
+	f.Rows = rows
+	s.audiences = append(s.audiences, f)
+	slices.SortFunc(s.audiences, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	return nil
+}
+
 // add writes a file that is no table's; there are the others of its kind.
 func (s *Staging) add(ctx context.Context, kind, name string, data []byte, there []File) (File, error) {
 	rel := runDir(kind, s.opts.Date, s.runID) + "/" + name
@@ -101,6 +116,19 @@ func ReadModel(ctx context.Context, fsys storage.FS, out string, m *Manifest, na
 	}
 	if got := sum(data); got != m.Models[i].SHA256 {
 		return nil, fmt.Errorf("publish: %s has SHA-256 %s, was written with %s: it was changed since; publish the date again", file, got, m.Models[i].SHA256)
+	}
+	return data, nil
+}
+
+// ReadAudience reads a part of an audience file, and refuses one that was changed.
+func ReadAudience(ctx context.Context, fsys storage.FS, out string, f File) ([]byte, error) {
+	file := Join(Clean(out), f.Path)
+	data, err := storage.ReadFile(ctx, fsys, file, maxManifest)
+	if err != nil {
+		return nil, output("reading", file, err)
+	}
+	if got := sum(data); got != f.SHA256 {
+		return nil, fmt.Errorf("%w: %s has SHA-256 %s, was written with %s: it was changed since; publish the date again", ErrDamaged, file, got, f.SHA256)
 	}
 	return data, nil
 }

@@ -99,10 +99,11 @@ type Staging struct {
 	ctx   context.Context // Begin's
 	runID string
 
-	mu     sync.Mutex
-	tables map[string]*TableWriter
-	models []File
-	report *File
+	mu        sync.Mutex
+	tables    map[string]*TableWriter
+	models    []File
+	audiences []File
+	report    *File
 
 	placed []string // directories renamed into place, or in an object store written to
 
@@ -115,6 +116,9 @@ const manifests = "manifests"
 
 // modelFiles is the directory of what was fitted, beside the tables'.
 const modelFiles = "models"
+
+// AudienceFiles is the directory of audience files, beside the tables'.
+const AudienceFiles = "audiences"
 
 // reportFiles is the directory of the page that shows the run.
 const reportFiles = "report"
@@ -207,7 +211,7 @@ func (s *Staging) Table(name string, schema *arrow.Schema) (*TableWriter, error)
 	if s.done {
 		return nil, fmt.Errorf("publish: table %s begun after the end of run %s", name, s.runID)
 	}
-	if _, ok := s.tables[name]; ok || name == manifests || name == modelFiles || name == reportFiles {
+	if _, ok := s.tables[name]; ok || name == manifests || name == modelFiles || name == AudienceFiles || name == reportFiles {
 		return nil, fmt.Errorf("publish: table name %q is taken", name)
 	}
 	opts := tables.DefaultOptions(name)

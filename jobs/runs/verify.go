@@ -129,7 +129,7 @@ func (v *verifier) strays(m *publish.Manifest, date, run string) {
 			listed[f.Path] = true
 		}
 	}
-	for _, f := range m.Models {
+	for _, f := range slices.Concat(m.Models, m.Audiences) {
 		listed[f.Path] = true
 	}
 	if m.Report != nil {
