@@ -52,6 +52,11 @@ func (a *Audience) SetDefaults(int) {
 	*a = Audience{Where: []conditions.RowText{}, Columns: []string{}, Hashed: []string{}, PhoneFormat: PhoneE164}
 }
 
+// hashes says whether any audience has a contact key.
+func (c *Config) hashes(key string) bool {
+	return slices.ContainsFunc(c.Audiences, func(a Audience) bool { return slices.Contains(a.Hashed, key) })
+}
+
 var callingCode = regexp.MustCompile(`^[1-9][0-9]{0,2}$`)
 
 func (c *Config) audiences(k *checker) {

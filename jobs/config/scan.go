@@ -25,8 +25,19 @@ func (c *Config) ScanInput() (scan.Input, error) {
 			Paths: slices.Clone(t.Path), Alias: t.Columns.Alias, Customer: t.Columns.Customer, KindColumn: t.Columns.Kind, Kind: t.Kind,
 		})
 	}
+	// Of the contacts, what no audience asks for is not read.
+	emails, phones := c.hashes(HashedEmail), c.hashes(HashedPhone)
 	for _, t := range c.Contacts {
-		in.Contacts = append(in.Contacts, scan.ContactTable{Paths: slices.Clone(t.Path), Customer: t.Columns.Customer, Kind: t.Kind, Email: t.Columns.Email, Phone: t.Columns.Phone})
+		table := scan.ContactTable{Paths: slices.Clone(t.Path), Customer: t.Columns.Customer, Kind: t.Kind}
+		if emails {
+			table.Email = t.Columns.Email
+		}
+		if phones {
+			table.Phone = t.Columns.Phone
+		}
+		if table.Email != "" || table.Phone != "" {
+			in.Contacts = append(in.Contacts, table)
+		}
 	}
 	if r := &c.CurrencyRates; c.ConvertsCurrencies() {
 		zone, err := c.Location()

@@ -66,6 +66,12 @@ func Of(c *config.Config, in scan.Input, families []features.Family, date string
 			table("currency_rates", k[0], k[1], "to convert amounts")
 		}
 	}
+	for i, t := range in.Contacts {
+		name := fmt.Sprintf("contacts[%d]", i)
+		for _, k := range [][2]string{{t.Customer, "customer"}, {t.Email, "email"}, {t.Phone, "phone"}} {
+			table(name, k[0], k[1], "to address audiences, as a hash")
+		}
+	}
 	if spec := in.Consent; spec != nil {
 		for i, t := range spec.Erased {
 			name := fmt.Sprintf("privacy.erased[%d]", i)
