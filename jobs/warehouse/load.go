@@ -98,7 +98,7 @@ func Load(ctx context.Context, fsys storage.FS, out string, m *publish.Manifest,
 }
 
 // loadDuckDB runs the script in DuckDB's own program, to which it is piped:
-// DuckDB is no Go library (docs/decisions/0015-loading.md).
+// DuckDB is no Go library (docs/decisions/0018-loading.md).
 func (s *script) loadDuckDB(ctx context.Context, c Connection) error {
 	if c.Database == "" {
 		return mark(errors.New("name the DuckDB database with --database"), errUsage)
