@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/changes"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/segments"
+	"github.com/shoal-data/shoal/jobs/trends"
 )
 
 // A Prospect is what a run knows before it reads a row.
@@ -56,5 +57,5 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 
 // Tables lists the tables that a run publishes, in order.
 func Tables() []string {
-	return []string{"customer_scores", "features", changes.TableName, segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows"}
+	return []string{"customer_scores", "features", changes.TableName, segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.MapTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows", trends.Table}
 }

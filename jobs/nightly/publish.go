@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -243,7 +242,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 			return err
 		}
 		defer staging.Abort()
-		tables, err := r.tabulate(ctx, h, t, g, all, v)
+		tables, err := r.tabulate(ctx, in, h, t, g, all, v)
 		if err != nil {
 			return err
 		}
@@ -365,13 +364,8 @@ func (r *run) page(ctx context.Context, in *input, staging *publish.Staging) (pa
 		return nil, err
 	}
 	show := &report.Run{Manifest: m, FS: r.FS, Path: staging.Written(m)}
-	if date, id, ok := strings.Cut(in.before, " "); ok {
-		switch before, err := publish.ReadManifest(ctx, r.FS, r.Config.Out, date, id); {
-		case err == nil:
-			show.Before = report.Published(r.FS, r.Config.Out, before)
-		case !errors.Is(err, publish.ErrDamaged) && !errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		}
+	if show.Before, err = r.runBefore(ctx, in); err != nil {
+		return nil, err
 	}
 	return report.Render(ctx, show)
 }

@@ -2,6 +2,11 @@ package nightly
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -11,7 +16,10 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/predict"
+	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/report"
 	"github.com/shoal-data/shoal/jobs/segments"
+	"github.com/shoal-data/shoal/jobs/trends"
 	"github.com/shoal-data/shoal/jobs/value"
 )
 
@@ -28,7 +36,7 @@ func (r *run) stamp() []outputs.Column {
 }
 
 // tabulate lays out everything that the run publishes.
-func (r *run) tabulate(ctx context.Context, h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) ([]outputs.Table, error) {
+func (r *run) tabulate(ctx context.Context, in *input, h *history, t *table, g *groups, all []*predict.Answer, v *value.Forecast) ([]outputs.Table, error) {
 	about, err := segments.Tables(g.segmentations, g.dormant, r.stamp(), g.spend)
 	if err != nil {
 		return nil, err
@@ -37,9 +45,13 @@ func (r *run) tabulate(ctx context.Context, h *history, t *table, g *groups, all
 	if err != nil {
 		return nil, err
 	}
+	past, err := r.trends(ctx, in)
+	if err != nil {
+		return nil, err
+	}
 	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t), changed}, about...)
 	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.CurveTable(all, r.stamp()), predict.EffectTable(all, r.stamp()),
-		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report)), nil
+		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report), past), nil
 }
 
 // customerScores is the table that campaigns are run from: a row a customer.
@@ -108,6 +120,73 @@ func (r *run) featureTable(t *table) outputs.Table {
 		}
 		return nil
 	}}
+}
+
+// trends carries on the numbers of earlier runs with tonight's.
+func (r *run) trends(ctx context.Context, in *input) (outputs.Table, error) {
+	var past []trends.Row
+	if before, err := r.runBefore(ctx, in); err != nil {
+		return outputs.Table{}, err
+	} else if before != nil {
+		if past, err = trends.Past(ctx, before); err != nil {
+			if ctx.Err() != nil {
+				return outputs.Table{}, ctx.Err()
+			}
+			r.warn(warning("trends.past_unusable", fmt.Sprintf("the trends of the run before cannot be carried on (%v): they begin anew", err)))
+			past = nil
+		}
+	}
+	var rows []trends.Row
+	add := func(subject, measure string, v float64) {
+		rows = append(rows, trends.Row{Date: r.Date, Subject: subject, Measure: measure, Value: v})
+	}
+	known := func(p *float64) float64 {
+		if p == nil {
+			return math.NaN()
+		}
+		return *p
+	}
+	s := r.summary
+	add("run", "customers", float64(s.Input.Customers))
+	add("run", "events", float64(s.Input.Events))
+	add("run", "rows_rejected", float64(s.Input.RowsRejected))
+	if s.Value != nil && s.Value.Skipped == "" {
+		add("run", "expected_value", s.Value.ExpectedValue)
+	}
+	for _, g := range s.Segments {
+		for _, m := range []struct {
+			name string
+			v    float64
+		}{{"customers", float64(g.Customers)}, {"customer_share", g.Share}, {"revenue_share", g.RevenueShare}} {
+			rows = append(rows, trends.Row{Date: r.Date, Subject: g.Segmentation, Segment: g.ID, Name: g.Name, Measure: m.name, Value: m.v})
+		}
+	}
+	for _, t := range s.Targets {
+		if t.Skipped != "" {
+			continue
+		}
+		add(t.Name, "auc", known(t.AUC.Model))
+		add(t.Name, "recency_auc", known(t.AUC.Baseline))
+		add(t.Name, "base_rate", float64(t.Positives)/float64(t.TestRows))
+		add(t.Name, "scored", float64(t.Scored))
+	}
+	return trends.Tabulate(trends.Continue(past, rows, r.Date), r.stamp()), nil
+}
+
+// runBefore is the run that this one continues; nil without one that can be read.
+func (r *run) runBefore(ctx context.Context, in *input) (*report.Run, error) {
+	date, id, ok := strings.Cut(in.before, " ")
+	if !ok {
+		return nil, nil
+	}
+	m, err := publish.ReadManifest(ctx, r.FS, r.Config.Out, date, id)
+	switch {
+	case err == nil:
+		return report.Published(r.FS, r.Config.Out, m), nil
+	case errors.Is(err, publish.ErrDamaged) || errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	}
+	return nil, StorageFault(err)
 }
 
 // metricTable holds every number about a model: a row a number.

@@ -42,7 +42,7 @@ func (b *builder) tonight(segments, predictions, value *Section) *Section {
 	for _, from := range []*Section{segments, predictions, value} {
 		s.Lead = append(s.Lead, from.Lead...)
 	}
-	s.add(Block{Figure: in}, Block{Figure: b.changes()})
+	s.add(Block{Figure: in}, Block{Figure: b.changes()}, Block{Figure: b.growth()})
 	for _, f := range b.gates() {
 		s.add(Block{Figure: f})
 	}
@@ -91,7 +91,7 @@ func (b *builder) input() *Figure {
 func (b *builder) changes() *Figure {
 	f := &Figure{ID: "since", Title: "Since the run before"}
 	if b.run.Before == nil {
-		f.Missing = "This is the first run: there is none before it to compare with."
+		f.Missing = "There is no earlier run to compare with."
 		return f
 	}
 	f.About = "The run before is of " + b.run.Before.Manifest.Date + "."

@@ -73,9 +73,10 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 		share("revenue_share", "Share of revenue"), number("mean_distance", "Mean distance, sd"), text("since", "Since"),
 	}
 	names := []string{"segment_id", "segment_name", "description", "customers", "customer_share", "revenue", "revenue_share", "mean_distance", "since"}
-	if _, ok := b.run.column("segments", "rule"); ok {
-		names = append(names, "rule")
-		columns = append(columns, text("rule", "The rule nearest to it"))
+	for _, c := range []Column{text("rule", "A rule that nearly tells it"), share("rule_precision", "Right of those the rule holds for"), share("rule_recall", "Found of the segment"), decimal("stability", "Stability")} {
+		if _, ok := b.run.column("segments", c.Name); ok { // younger than the table
+			names, columns = append(names, c.Name), append(columns, c)
+		}
 	}
 	r, ok := b.query(f, query.From("segments").Where(of).Columns(names...).Order("segment_id"), columns...)
 	s.add(Block{Heading: "Segmentation " + words(name), ID: anID("segmentation", name)})
@@ -119,7 +120,7 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 	prospects := b.outlook(name, p)
 	s.add(Block{Cards: b.cards(f, r, prospects)}, Block{Figure: f}, Block{Figure: prospects})
 	s.add(Block{Figure: b.profile(name, r, p)})
-	s.add(Block{Figure: b.sizes(name, p)}, Block{Figure: b.migration(name, p)})
+	s.add(Block{Figure: b.sizes(name, p)}, Block{Figure: b.overTime(name, p)}, Block{Figure: b.migration(name, p)})
 	s.add(Block{Figure: b.clusterMap(name, p)}, Block{Figure: b.clusterCount(name)})
 	for _, other := range []struct{ column, title string }{{"rfm_segment", "RFM segments"}, {"lifecycle_stage", "lifecycle stages"}} {
 		s.add(Block{Figure: b.overlap(name, other.column, other.title, p)})
@@ -438,14 +439,9 @@ func (b *builder) clusterMap(name string, p paint) *Figure {
 func (b *builder) clusterCount(name string) *Figure {
 	f := &Figure{ID: anID("count", name), Title: "Why this many segments",
 		About: "Stability: how much of a segment comes out again when customers are drawn anew (Jaccard). Prediction strength: whether one half of the customers finds the other's segments. Silhouette: how much nearer customers are to their own segment than to the next. 1 is best in all three."}
-	metric, v := query.Col("metric"), query.Col("value")
-	pick := func(prefix string) query.Expr { return query.Most(query.If(query.HasPrefix(metric, prefix+"_k"), v)) }
-	q := query.From("model_metrics").Where(query.Is("target", name), query.NotNull(query.Trailing(metric)), query.HasPrefix(metric, "bootstrap_jaccard_k").
-		Or(query.HasPrefix(metric, "prediction_strength_k")).Or(query.HasPrefix(metric, "silhouette_k")).Or(query.HasPrefix(metric, "smallest_share_k"))).
-		Get("k", query.Trailing(metric)).Get("stability", pick("bootstrap_jaccard")).Get("strength", pick("prediction_strength")).
-		Get("silhouette", pick("silhouette")).Get("smallest", pick("smallest_share")).
-		Get("chosen", query.Most(query.Col("champion"))).Order("k")
-	r, ok := b.query(f, q, text("k", "Segments"), decimal("stability", "Stability"), decimal("strength", "Prediction strength"), decimal("silhouette", "Silhouette"), share("smallest", "Smallest segment"), text("chosen", "Chosen"))
+	q := query.From("segment_counts").Where(query.Is("segmentation", name)).Get("k", query.Col("segments")).Columns("stability").Get("strength", query.Col("prediction_strength")).
+		Columns("silhouette").Get("smallest", query.Col("smallest_share")).Columns("chosen", "support", "why").Order("k")
+	r, ok := b.query(f, q, text("k", "Segments"), decimal("stability", "Stability"), decimal("strength", "Prediction strength"), decimal("silhouette", "Silhouette"), share("smallest", "Smallest segment"), text("chosen", "Chosen"), text("support", "Supported by the data"), text("why", "Why, or why not"))
 	if !ok {
 		if f.Missing != "" {
 			f.Missing = "The number of segments was not searched in this run: it is given, or taken over from the run before."
@@ -462,7 +458,7 @@ func (b *builder) clusterCount(name string) *Figure {
 			lines[j].Points = append(lines[j].Points, chart.Point{X: k, Y: r.F(i, c), Low: math.NaN(), High: math.NaN(), Tip: f.tip(i, f.C(i, "k")+" segments", c)})
 		}
 		if r.At(i, "chosen").True() {
-			f.Reading = fmt.Sprintf("%s segments were chosen: stability %s, prediction strength %s, silhouette %s; the smallest holds %s of the customers.", f.C(i, "k"), f.C(i, "stability"), f.C(i, "strength"), f.C(i, "silhouette"), f.C(i, "smallest"))
+			f.Reading = fmt.Sprintf("%s segments were chosen (%s): stability %s, prediction strength %s, silhouette %s; the smallest holds %s of the customers.", f.C(i, "k"), r.T(i, "why"), f.C(i, "stability"), f.C(i, "strength"), f.C(i, "silhouette"), f.C(i, "smallest"))
 			guides = append(guides, chart.Guide{X1: k, X2: k, Y1: 0, Y2: 1})
 		}
 	}
@@ -527,35 +523,110 @@ func (b *builder) overlap(name, column, title string, p paint) *Figure {
 
 // distances is how far the segments lie apart.
 func (b *builder) distances(name string, p paint) *Figure {
-	f := &Figure{ID: anID("distances", name), Title: "How different the segments are", About: "Distance of two centres in standard deviations of the prepared features. Too alike: they differ by less than half a standard deviation in every feature, and are not worth treating differently."}
-	r, ok := b.query(f, query.From("segments").Where(query.Is("segmentation", name), query.NotNull(query.Col("nearest_segment_id"))).
-		Columns("segment_id", "nearest_segment_id", "nearest_distance", "too_alike").Order("segment_id"),
-		text("segment_id", "Segment"), text("nearest_segment_id", "Most like"), number("nearest_distance", "Distance, sd"), text("too_alike", "Too alike"))
+	f := &Figure{ID: anID("distances", name), Title: "How different the segments are", About: "Distance of two centres in standard deviations of the prepared features; darker is nearer. Too alike: they differ by less than half a standard deviation in every feature, and are not worth treating differently."}
+	r, ok := b.query(f, query.From("segment_distances").Where(query.Is("segmentation", name)).
+		Columns("segment_id", "other_segment_id", "distance", "differ_most_in", "difference", "too_alike").Order("segment_id", "other_segment_id"),
+		text("segment_id", "Segment"), text("other_segment_id", "Other"), number("distance", "Distance, sd"), Column{"differ_most_in", "Differ most in", func(v query.Value) string { return words(asText(v)) }}, decimal("difference", "The other has more by, sd"), text("too_alike", "Too alike"))
 	if !ok {
-		f.Missing = "There are no two segments with centres to compare."
+		if f.Missing != "" {
+			f.Missing = "There are no two segments with centres to compare."
+		}
 		return f
 	}
-	var bars []chart.Bar
-	alike, near := 0, 0
+	var ids []string
+	alike, near, most := 0, 0, 0.0
 	for i := range r.Len() {
+		if x := r.T(i, "segment_id"); !slices.Contains(ids, x) {
+			ids = append(ids, x)
+		}
 		if r.At(i, "too_alike").True() {
 			alike++
 		}
-		if r.F(i, "nearest_distance") < r.F(near, "nearest_distance") {
+		if r.F(i, "distance") < r.F(near, "distance") {
 			near = i
 		}
-		v := chart.Plain(r.F(i, "nearest_distance"), f.tip(i, p.name[r.T(i, "segment_id")], "nearest_segment_id", "nearest_distance", "too_alike"))
-		v.Text, v.Class = f.C(i, "nearest_distance")+" to "+r.T(i, "nearest_segment_id"), p.class[r.T(i, "segment_id")]
-		bars = append(bars, chart.Bar{Name: p.name[r.T(i, "segment_id")], Values: []chart.Value{v}})
+		most = max(most, r.F(i, "distance"))
 	}
-	f.Reading = fmt.Sprintf("The nearest pair is “%s” and “%s”, %s standard deviations apart", p.name[r.T(near, "segment_id")], p.name[r.T(near, "nearest_segment_id")], f.C(near, "nearest_distance"))
+	cells := make([][]chart.Cell, len(ids))
+	for i := range cells {
+		cells[i] = make([]chart.Cell, len(ids))
+		for j := range cells[i] {
+			cells[i][j] = chart.Cell{V: math.NaN(), Tip: p.name[ids[i]]}
+		}
+	}
+	for i := range r.Len() {
+		k, j := slices.Index(ids, r.T(i, "segment_id")), slices.Index(ids, r.T(i, "other_segment_id"))
+		if j >= 0 {
+			cells[k][j] = chart.Cell{V: 1 - .85*r.F(i, "distance")/most, Text: minus(fmt.Sprintf("%.1f", r.F(i, "distance"))), Tip: f.tip(i, p.name[ids[k]]+"\n"+p.name[ids[j]], "distance", "differ_most_in", "difference")}
+		}
+	}
+	var rows []string
+	for _, x := range ids {
+		rows = append(rows, p.name[x])
+	}
+	f.Reading = fmt.Sprintf("The nearest pair is “%s” and “%s”, %s standard deviations apart; they differ most in %s", p.name[r.T(near, "segment_id")], p.name[r.T(near, "other_segment_id")], f.C(near, "distance"), words(r.T(near, "differ_most_in")))
 	if alike == 0 {
-		f.Reading += "; no two are too alike to act on differently."
+		f.Reading += ". No two are too alike to act on differently."
 	} else {
-		f.Reading += "; some are too alike to act on differently."
+		f.Reading += ". Some are too alike to act on differently."
 	}
-	f.Chart = chart.Bars(f.frame("distance to the most similar segment, sd", ""), chart.Axis{Format: axisNumber}, nil, bars)
+	f.Chart = chart.Heat(f.frame("other segment", "segment; cells: distance, sd"), rows, ids, cells, 1)
 	return f
+}
+
+// overTime is how large the segments were in every run that the trends remember.
+func (b *builder) overTime(name string, p paint) *Figure {
+	f := &Figure{ID: anID("over-time", name), Title: "Sizes over time", About: "Share of all customers, night by night; segments that are no longer there are grey."}
+	r, ok := b.query(f, query.From("trends").Where(query.Is("subject", name), query.Is("measure", "customer_share")).
+		Columns("date", "segment_id", "segment_name", "value").Order("date", "segment_id"),
+		text("date", "Date"), text("segment_id", "Segment"), text("segment_name", "Name"), share("value", "Share of customers"))
+	if !ok {
+		return f
+	}
+	lines, dates := b.nights(f, r, func(i int) (string, int) {
+		id := r.T(i, "segment_id")
+		k, living := p.class[id]
+		if !living {
+			k = 6
+		}
+		return id + " " + r.T(i, "segment_name"), k
+	})
+	if len(dates) < 2 {
+		f.Missing = "This is the first run that remembers: the next ones add to the curve."
+		return f
+	}
+	first, last := map[string]int{}, map[string]int{}
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		if _, ok := first[id]; !ok {
+			first[id] = i
+		}
+		last[id] = i
+	}
+	most, moved := "", 0.0
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		if d := math.Abs(r.F(last[id], "value") - r.F(first[id], "value")); d > moved {
+			most, moved = id, d
+		}
+	}
+	f.Reading = "No segment has changed its share."
+	if most != "" {
+		f.Reading = fmt.Sprintf("The share of “%s” changed most: from %s on %s to %s on %s.", p.name[most], f.C(first[most], "value"), f.C(first[most], "date"), f.C(last[most], "value"), f.C(last[most], "date"))
+	}
+	f.Chart = chart.Lines(f.frame("date of the run", "share of all customers"), chart.Axis{Ticks: dates}, chart.Axis{Format: axisShare, Fixed: true, Low: 0, High: topShare(r)}, lines)
+	f.Filter = true
+	return f
+}
+
+// topShare is a round share above all values.
+func topShare(r *query.Result) float64 {
+	most := 0.0
+	for i := range r.Len() {
+		most = max(most, r.F(i, "value"))
+	}
+	step := chart.Step(most / 4)
+	return min(1, math.Ceil(most/step)*step)
 }
 
 // byRules is the divisions of customers by rules.

@@ -54,6 +54,7 @@ type Segmentation struct {
 	Refit   string // why it was fitted tonight; empty when the stored model was used
 	Drift   Drift  // against the stored model; NaN without one
 
+	Map      *Map // nil without segments
 	Profiles []Profile
 	Likeness []Likeness // by segment
 	// Standings are by segment, too. Fidelity is the share of the customers in a
@@ -134,6 +135,7 @@ func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Wa
 	if err := d.identify(ctx); err != nil {
 		return nil, nil, fmt.Errorf("segments: segmentation %s: %w", p.Name, err)
 	}
+	s.Map = d.place()
 	return s, d.warnings, nil
 }
 

@@ -72,7 +72,7 @@ func Tables(all []*Segmentation, dormant []*State, stamp []outputs.Column, spend
 	if err != nil {
 		return nil, err
 	}
-	return []outputs.Table{segmentTable(all, stamp, spend), profileTable(all, stamp), distanceTable(all, stamp), countTable(all, stamp), migrationTable(all, stamp), historyTable(all, stamp), models}, nil
+	return []outputs.Table{segmentTable(all, stamp, spend), profileTable(all, stamp), distanceTable(all, stamp), countTable(all, stamp), migrationTable(all, stamp), historyTable(all, stamp), mapTable(all, stamp), models}, nil
 }
 
 // Revenue is what the customers of each segment spent, and everybody.
