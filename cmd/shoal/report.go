@@ -4,22 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"net"
+	"net/http"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/storage/cloud"
+	"github.com/shoal-data/shoal/jobs/browse"
 	"github.com/shoal-data/shoal/jobs/nightly"
-	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/report"
-	"github.com/shoal-data/shoal/jobs/runs"
 )
 
 func reportCommand() *cobra.Command {
 	var at place
-	var output string
+	var output, listen string
+	var serve bool
 	c := &cobra.Command{
 		Use:   "report [RUN] --out DIR",
 		Short: "Write the HTML report of a published run",
@@ -29,10 +30,18 @@ tables; this makes it again, by this version of the program, also of runs that
 are older than reports.
 
 RUN is a run id or the beginning of one, a date for its current run, or latest,
-which is what is meant without it.`,
+which is what is meant without it.
+
+With --serve, browse all runs instead: their reports, two of them side by side,
+and single customers with their scores, reasons, features and, where the
+configuration is at hand, events. Only this machine is answered, unless --listen
+says otherwise.`,
 		Example: "  shoal report latest --config sample/shoal.yaml --output report.html",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if serve {
+				return serveReports(cmd, &at, listen)
+			}
 			l, err := at.list(cmd)
 			if err != nil {
 				return err
@@ -46,9 +55,9 @@ which is what is meant without it.`,
 				return nightly.Usage(err)
 			}
 			ctx, fsys := cmd.Context(), cloud.Anywhere()
-			run, err := openRun(ctx, fsys, l, found)
+			run, err := browse.Open(ctx, fsys, l, found)
 			if err != nil {
-				return err
+				return nightly.StorageFault(err)
 			}
 			page, err := report.Render(ctx, run)
 			if err != nil {
@@ -67,32 +76,42 @@ which is what is meant without it.`,
 	}
 	at.flags(c)
 	c.Flags().StringVar(&output, "output", report.Name, "`file` to write; - is standard output")
+	c.Flags().BoolVar(&serve, "serve", false, "browse the runs in a browser until interrupted")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8765", "`address` that --serve listens on; port 0 takes a free one")
 	return c
 }
 
-// openRun opens a run for its report, with the run before it where that is still there.
-func openRun(ctx context.Context, fsys storage.FS, l *runs.Listing, r runs.Run) (*report.Run, error) {
-	m, err := publish.ReadManifest(ctx, fsys, l.Out, r.Date, r.ID)
+// serveReports answers a browser until it is told to stop.
+func serveReports(cmd *cobra.Command, at *place, address string) error {
+	out, err := at.find()
 	if err != nil {
-		return nil, nightly.StorageFault(err)
+		return err
 	}
-	run := report.Published(fsys, l.Out, m)
-	var last *runs.Run
-	for i, o := range l.Runs {
-		if o.State == runs.Current && o.Date < r.Date && (last == nil || o.Date > last.Date) {
-			last = &l.Runs[i]
+	o := browse.Options{Out: out, FS: cloud.Anywhere(), Now: time.Now}
+	if o.Config, err = loadConfig(at.config, "", "", ""); err != nil {
+		o.Config = nil // reports need none; customers are then shown without their events
+	}
+	ctx := cmd.Context()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nightly.Usage(fmt.Errorf("--listen: %w", err))
+	}
+	open := !browse.Loopback(listener.Addr().String())
+	if open {
+		fmt.Fprintf(cmd.ErrOrStderr(), "shoal: %s is reached from other machines: whoever can connect can read every customer\n", listener.Addr())
+	}
+	server := &http.Server{Handler: browse.Handler(o, open), ReadHeaderTimeout: 10 * time.Second}
+	stopped := context.AfterFunc(ctx, func() {
+		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if server.Shutdown(wait) != nil {
+			server.Close()
 		}
+	})
+	defer stopped()
+	fmt.Fprintf(cmd.OutOrStdout(), "http://%s/  (Ctrl-C ends it)\n", listener.Addr())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	if last == nil {
-		return run, nil
-	}
-	before, err := publish.ReadManifest(ctx, fsys, l.Out, last.Date, last.ID)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, publish.ErrDamaged) {
-		return run, nil // the report says that there is none
-	}
-	if err != nil {
-		return nil, nightly.StorageFault(err)
-	}
-	run.Before = report.Published(fsys, l.Out, before)
-	return run, nil
+	return nil
 }

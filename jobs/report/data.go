@@ -42,7 +42,10 @@ func (b *builder) tonight(segments, predictions, value *Section) *Section {
 	for _, from := range []*Section{segments, predictions, value} {
 		s.Lead = append(s.Lead, from.Lead...)
 	}
-	s.add(Block{Figure: in}, Block{Figure: b.changes()}, Block{Figure: b.growth()})
+	s.add(Block{Figure: in}, Block{Figure: b.since()}, Block{Figure: b.growth()})
+	for _, f := range b.changed() {
+		s.add(Block{Figure: f})
+	}
 	for _, f := range b.gates() {
 		s.add(Block{Figure: f})
 	}
@@ -87,8 +90,8 @@ func (b *builder) input() *Figure {
 	return f
 }
 
-// changes is how the counts moved since the run before.
-func (b *builder) changes() *Figure {
+// since is how the counts moved since the run before.
+func (b *builder) since() *Figure {
 	f := &Figure{ID: "since", Title: "Since the run before"}
 	if b.run.Before == nil {
 		f.Missing = "There is no earlier run to compare with."
@@ -121,6 +124,36 @@ func (b *builder) changes() *Figure {
 	}
 	f.Open = true
 	return f
+}
+
+// changed is whom the table of changes tells of.
+func (b *builder) changed() []*Figure {
+	f := &Figure{ID: "changed", Title: "Who is different", About: "The table changes has a row for each of them, with the old values and the new."}
+	r, ok := b.query(f, query.From("changes").Get("change", query.Col("change")).Get("moved", query.Col("moved")).Get("customers", query.Count()).Order("customers DESC", "change", "moved"),
+		text("change", "What became of them"), Column{"moved", "What moved", func(v query.Value) string { return words(asText(v)) }}, whole("customers", "Customers"))
+	if !ok {
+		return nil // there is no such table, or nobody is different: the runs' counts say as much
+	}
+	if b.run.Before == nil {
+		return nil // everybody is new
+	}
+	var bars []chart.Bar
+	for i := range min(r.Len(), 10) {
+		name := r.T(i, "change")
+		if !r.At(i, "moved").IsNull() {
+			name += ": " + f.C(i, "moved")
+		}
+		v := chart.Plain(r.F(i, "customers"), f.tip(i, name, "customers"))
+		v.Text = f.C(i, "customers")
+		bars = append(bars, chart.Bar{Name: name, Values: []chart.Value{v}})
+	}
+	f.Reading = fmt.Sprintf("The commonest: %s customers were %s", f.C(0, "customers"), r.T(0, "change"))
+	if !r.At(0, "moved").IsNull() {
+		f.Reading += " in " + strings.ReplaceAll(f.C(0, "moved"), ",", ", ")
+	}
+	f.Reading += "."
+	f.Chart = chart.Bars(f.frame("customers", ""), chart.Axis{Format: axisCount}, nil, bars)
+	return []*Figure{f}
 }
 
 // gates are the checks of the run; none until a table of them is published.

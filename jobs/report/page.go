@@ -26,6 +26,7 @@ var (
 type page struct {
 	Manifest *publish.Manifest
 	Before   *publish.Manifest
+	Compared *publish.Manifest // the run on the left, when two are side by side
 	Views    string
 	Sections []*Section
 }
@@ -66,23 +67,23 @@ func hash(text string) string {
 
 // Head begins a page of Shoal's: its policy allows the page's own style and script and
 // nothing else, no network above all.
-func head(w *bytes.Buffer, title string) {
+func head(w *bytes.Buffer, title, forms string) {
 	fmt.Fprintf(w, `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src %s; script-src %s; base-uri 'none'; form-action %s">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>%s</title>
 <style>%s</style>
 </head>
-`, hash(css), hash(script), html.EscapeString(title), css)
+`, hash(css), hash(script), forms, html.EscapeString(title), css)
 }
 
 func (p *page) html() ([]byte, error) {
 	var w bytes.Buffer
-	head(&w, "Shoal report of "+p.Manifest.Date)
+	head(&w, "Shoal report of "+p.Manifest.Date, "'none'")
 	if err := pageTemplate.Execute(&w, p); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}

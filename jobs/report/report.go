@@ -215,6 +215,14 @@ type builder struct {
 
 // Render makes the page.
 func Render(ctx context.Context, r *Run) ([]byte, error) {
+	p, err := build(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return p.html()
+}
+
+func build(ctx context.Context, r *Run) (*page, error) {
 	b := &builder{ctx: ctx, run: r, currency: "currency units"}
 	if len(r.Manifest.Config) > 0 {
 		if err := json.Unmarshal(r.Manifest.Config, &b.settings); err != nil {
@@ -236,7 +244,7 @@ func Render(ctx context.Context, r *Run) ([]byte, error) {
 	if b.err != nil {
 		return nil, fmt.Errorf("report: %w", b.err)
 	}
-	return p.html()
+	return p, nil
 }
 
 // A Section of the page.

@@ -17,6 +17,27 @@ type Cell struct {
 // colour to the other.
 func Heat(f Frame, rows, columns []string, cells [][]Cell, limit float64) template.HTML {
 	c := &canvas{Frame: f}
+	end := 0.0
+	for from := 0; from == 0 || from < len(columns); from += heatColumns {
+		to := min(from+heatColumns, len(columns))
+		part := make([][]Cell, len(cells))
+		for i := range cells {
+			part[i] = cells[i][from:to]
+		}
+		c.p(`<g transform="translate(0 %s)">`, n(end))
+		end += c.heat(rows, columns[from:to], part, limit) + 12
+		c.WriteString(`</g>`)
+	}
+	return c.finish(end - 8)
+}
+
+// heatColumns is how many columns of a heat map are beside each other; further ones go
+// below.
+const heatColumns = 14
+
+// heat draws one piece and returns how high it is.
+func (c *canvas) heat(rows, columns []string, cells [][]Cell, limit float64) float64 {
+	f := c.Frame
 	names := 0.0
 	for _, r := range rows {
 		names = max(names, TextWidth(r))
@@ -82,7 +103,7 @@ func Heat(f Frame, rows, columns []string, cells [][]Cell, limit float64) templa
 			}
 		}
 	}
-	return c.finish(top + high*float64(len(rows)) + 4)
+	return top + high*float64(len(rows))
 }
 
 // arrowed marks a name, if there is one.
