@@ -269,7 +269,9 @@ func (b *builder) distributions() *Figure {
 			}{{"p10", .1}, {"p25", .25}, {"median", .5}, {"p75", .75}, {"p90", .9}} {
 				totals = append(totals, query.Item{Row: c, Name: p.name, Expr: query.Quantile(col, p.q)})
 			}
-			totals = append(totals, query.Item{Row: c, Name: "most", Expr: query.Most(col)})
+			if b.settings.Privacy.SmallestSegment < 2 { // it is one customer's
+				totals = append(totals, query.Item{Row: c, Name: "most", Expr: query.Most(col)})
+			}
 		}
 	}
 	unit := func(v query.Value) string {

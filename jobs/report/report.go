@@ -198,6 +198,9 @@ type settings struct {
 	Segmentations []struct {
 		Name string `json:"name"`
 	} `json:"segmentations"`
+	Privacy struct {
+		SmallestSegment int `json:"smallest_segment"` // of whom numbers are told
+	} `json:"privacy"`
 	Targets []struct {
 		Name string `json:"name"`
 		Kind string `json:"kind"`
@@ -300,6 +303,9 @@ func (b *builder) query(f *Figure, q *query.Query, columns ...Column) (*query.Re
 	if why := q.Missing(b.run); why != "" {
 		f.Missing = "Nothing to show: " + why + "."
 		return nil, false
+	}
+	if q.AboutCustomers() {
+		q.AtLeast(b.settings.Privacy.SmallestSegment)
 	}
 	r, err := q.Run(b.ctx, b.run)
 	if err != nil {

@@ -121,7 +121,7 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 	s.add(Block{Cards: b.cards(f, r, prospects)}, Block{Figure: f}, Block{Figure: prospects})
 	s.add(Block{Figure: b.profile(name, r, p)})
 	s.add(Block{Figure: b.sizes(name, p)}, Block{Figure: b.overTime(name, p)}, Block{Figure: b.migration(name, p)})
-	s.add(Block{Figure: b.clusterMap(name, p)}, Block{Figure: b.clusterCount(name)})
+	s.add(Block{Figure: b.clusterMap(name, p)}, Block{Figure: b.directions(name)}, Block{Figure: b.clusterCount(name)})
 	for _, other := range []struct{ column, title string }{{"rfm_segment", "RFM segments"}, {"lifecycle_stage", "lifecycle stages"}} {
 		s.add(Block{Figure: b.overlap(name, other.column, other.title, p)})
 	}
@@ -412,12 +412,15 @@ func (b *builder) migration(name string, p paint) *Figure {
 func (b *builder) clusterMap(name string, p paint) *Figure {
 	f := &Figure{ID: anID("map", name), Title: "Map of customers", Wide: false,
 		About: "A sample of customers in the two directions in which they differ most (principal components of the prepared features); near means alike. Colours and shapes are the segments."}
-	q := query.From("customer_map").Where(query.Is("segmentation", name)).Columns("segment_id", "x", "y", "x_share", "y_share", "x_features", "y_features")
-	r, ok := b.query(f, q, text("segment_id", "Segment"), decimal("x", "First direction, sd"), decimal("y", "Second direction, sd"), share("x_share", "Variance along the first"), share("y_share", "Variance along the second"), text("x_features", "The first is mostly"), text("y_features", "The second is mostly"))
+	r, ok := b.query(f, query.From("customer_map").Where(query.Is("segmentation", name)).Columns("segment_id", "x", "y").Order("segment_id", "x", "y"),
+		text("segment_id", "Segment"), decimal("x", "First direction, sd"), decimal("y", "Second direction, sd"))
 	if !ok {
+		if f.Missing != "" {
+			f.Missing = "There is no map: customers are not divided, or the run is older than maps."
+		}
 		return f
 	}
-	f.Reading = fmt.Sprintf("The two directions hold %s and %s of all differences. Across: %s. Upwards: %s.", f.C(0, "x_share"), f.C(0, "y_share"), r.T(0, "x_features"), r.T(0, "y_features"))
+	f.Reading = "Where colours mix, customers of different segments are alike; where they part, they are not."
 	var spots []chart.Spot
 	names := make([]string, len(p.class))
 	for id, k := range p.class {
@@ -432,6 +435,24 @@ func (b *builder) clusterMap(name string, p paint) *Figure {
 	}
 	f.Chart = chart.Scatter(f.frame("first direction, standard deviations", "second direction, sd"), chart.Axis{Format: axisNumber}, chart.Axis{Format: axisNumber}, spots, names)
 	f.Filter = true
+	return f
+}
+
+// directions says what the map's directions are.
+func (b *builder) directions(name string) *Figure {
+	f := &Figure{ID: anID("directions", name), Title: "What the map's directions mean", Open: true, About: "+ is more of it to the right, or upwards; − is less."}
+	signs := func(v query.Value) string {
+		return strings.NewReplacer("-", "−", "_", " ").Replace(asText(v))
+	}
+	r, ok := b.query(f, query.From("customer_map").Where(query.Is("segmentation", name)).Get("x_features", query.Col("x_features")).Get("x_share", query.Col("x_share")).Get("y_features", query.Col("y_features")).Get("y_share", query.Col("y_share")).Get("points", query.Count()),
+		Column{"x_features", "Across", signs}, share("x_share", "Share of all differences"), Column{"y_features", "Up", signs}, share("y_share", "Share of all differences"), whole("points", "Customers on the map"))
+	if !ok {
+		if f.Missing != "" {
+			f.Missing = "There is no map."
+		}
+		return f
+	}
+	f.Reading = fmt.Sprintf("Across holds %s of all differences: %s. Up holds %s: %s.", f.C(0, "x_share"), signs(r.At(0, "x_features")), f.C(0, "y_share"), signs(r.At(0, "y_features")))
 	return f
 }
 

@@ -141,7 +141,7 @@ func TextWidth(s string) float64 {
 		switch {
 		case strings.ContainsRune("iljtfrI.,:;'|!() -", r):
 			w += 4.4
-		case strings.ContainsRune("mwMW%@", r):
+		case strings.ContainsRune("mwMW%@×→", r):
 			w += 11.4
 		case r >= 'A' && r <= 'Z':
 			w += 8.6
@@ -247,6 +247,9 @@ func (c *canvas) frame(height float64, xs, ys []Tick, sx, sy *scale) plot {
 	}
 	if len(xs) > 0 { // the last label may be centred beyond the plot
 		p.right = min(p.right, Width-TextWidth(xs[len(xs)-1].Text)/2-2)
+	}
+	if len(xs) > 0 && xs[0].At == sx.low {
+		p.left = max(p.left, TextWidth(xs[0].Text)/2+2)
 	}
 	sx.from, sx.to, sy.from, sy.to = p.left, p.right, p.bottom, p.top
 	for _, t := range ys {

@@ -65,6 +65,7 @@ type Query struct {
 	derived []derived
 	order   []string
 	limit   int
+	least   int // rows of a group
 	whole   *whole
 }
 
@@ -135,6 +136,12 @@ func (q *Query) Limit(n int) *Query {
 	return q
 }
 
+// AtLeast leaves out groups of fewer rows.
+func (q *Query) AtLeast(n int) *Query {
+	q.least = n
+	return q
+}
+
 // SQL is the query in DuckDB's dialect.
 func (q *Query) SQL() string {
 	var b strings.Builder
@@ -163,6 +170,9 @@ func (q *Query) SQL() string {
 	}
 	if len(groups) > 0 {
 		fmt.Fprintf(&b, "\nGROUP BY %s", strings.Join(groups, ", "))
+		if q.least > 1 {
+			fmt.Fprintf(&b, "\nHAVING count(*) >= %d", q.least)
+		}
 	}
 	text := b.String()
 	if q.whole != nil {
@@ -190,6 +200,11 @@ func (q *Query) SQL() string {
 		text += fmt.Sprintf("\nLIMIT %d", q.limit)
 	}
 	return text
+}
+
+// AboutCustomers says that rows of the query's table are customers.
+func (q *Query) AboutCustomers() bool {
+	return slices.ContainsFunc(q.from, func(t string) bool { return t == "customer_scores" || t == "features" || t == "changes" })
 }
 
 // Missing says which table or column of the query there is not; empty when all are there.
@@ -278,6 +293,7 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 			groups[string(key)] = g
 			first = append(first, g)
 		}
+		g.rows++
 		for i, f := range of {
 			if t := g.totals[i]; t != nil {
 				t.add(f(row))
@@ -291,6 +307,9 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 		first = append(first, newGroup(q.items, nil)) // totals over nothing are a row
 	}
 	for _, g := range first {
+		if len(g.by) > 0 && g.rows < q.least {
+			continue
+		}
 		r.Rows = append(r.Rows, g.row())
 	}
 	if q.whole != nil {
@@ -315,6 +334,7 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 
 type group struct {
 	by     []Value
+	rows   int
 	totals []total // nil where the column makes the groups
 }
 
@@ -519,7 +539,8 @@ SELECT *, ceil(place * %d / n) AS step FROM (
 SELECT spend, row_number() OVER (ORDER BY spend DESC) AS place, count(*) OVER () AS n FROM (
 %s
 ) WHERE spend IS NOT NULL)) GROUP BY step)
-ORDER BY customers`, n, inner)
+QUALIFY customers >= %d
+ORDER BY customers`, n, inner, q.least)
 		},
 		of: func(r *Result) {
 			var vs []float64
@@ -538,6 +559,7 @@ ORDER BY customers`, n, inner)
 					r.Rows = append(r.Rows, []Value{Num(float64(i+1) / all), Num(float64(i + 1)), sum.value(), {}})
 				}
 			}
+			r.Rows = slices.DeleteFunc(r.Rows, func(row []Value) bool { return row[1].F < float64(q.least) })
 			for i := range r.Rows {
 				r.Rows[i][3] = ratio(r.Rows[i][2], sum.value())
 			}
