@@ -96,13 +96,20 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 			richest = i
 		}
 	}
-	f.Reading = fmt.Sprintf("%d segments; the largest is “%s” with %s of the customers", r.Len(), r.T(largest, "segment_name"), f.C(largest, "customer_share"))
+	f.Reading = fmt.Sprintf("%d %s; the largest is “%s” with %s of the customers", r.Len(), plural(r.Len(), "segment"), r.T(largest, "segment_name"), f.C(largest, "customer_share"))
 	if !r.At(richest, "revenue_share").IsNull() && richest != largest {
 		f.Reading += fmt.Sprintf("; the most revenue, %s, comes from “%s” with %s of the customers", f.C(richest, "revenue_share"), r.T(richest, "segment_name"), f.C(richest, "customer_share"))
 	} else if !r.At(richest, "revenue_share").IsNull() {
 		f.Reading += fmt.Sprintf(", and brings the most revenue, %s", f.C(richest, "revenue_share"))
 	}
 	f.Reading += "."
+	divided := 0.0
+	for i := range r.Len() {
+		divided += r.F(i, "customer_share")
+	}
+	if divided < .999 {
+		f.Reading += " All others are in no segment: the data support no division of them."
+	}
 	if first {
 		s.Lead = append(s.Lead, f.Reading)
 	}
@@ -145,7 +152,7 @@ func (b *builder) outlook(name string, p paint) *Figure {
 	f := &Figure{ID: anID("outlook", name), Title: "Segments: what to expect", About: "Means over the customers that have the prediction; expected value is over the configured horizon, summed over the segment."}
 	pre := b.prefix(name)
 	id := query.Col(pre + "segment_id")
-	q := query.From("customer_scores").Where(query.NotNull(id)).Get("segment", id).Get("customers", query.Count())
+	q := query.From("customer_scores").Get("segment", id).Get("customers", query.Count())
 	columns := []Column{text("segment", "Segment"), whole("customers", "Customers")}
 	churn := b.churnTarget()
 	if churn != "" {
@@ -158,6 +165,12 @@ func (b *builder) outlook(name string, p paint) *Figure {
 	if !ok {
 		return f
 	}
+	named := func(i int) (string, int) {
+		if r.At(i, "segment").IsNull() {
+			return "in no segment", -1
+		}
+		return p.name[r.T(i, "segment")], p.class[r.T(i, "segment")]
+	}
 	best, risky := 0, -1
 	var bars []chart.Bar
 	for i := range r.Len() {
@@ -167,15 +180,18 @@ func (b *builder) outlook(name string, p paint) *Figure {
 		if churn != "" && !r.At(i, "churn").IsNull() && (risky < 0 || r.F(i, "churn") > r.F(risky, "churn")) {
 			risky = i
 		}
-		v := chart.Plain(r.F(i, "expected"), f.tip(i, p.name[r.T(i, "segment")], "customers", "expected", "expected_share"))
-		v.Text, v.Class = f.C(i, "expected"), p.class[r.T(i, "segment")]
-		bars = append(bars, chart.Bar{Name: p.name[r.T(i, "segment")], Values: []chart.Value{v}})
+		name, class := named(i)
+		v := chart.Plain(r.F(i, "expected"), f.tip(i, name, "customers", "expected", "expected_share"))
+		v.Text, v.Class = f.C(i, "expected"), class
+		bars = append(bars, chart.Bar{Name: name, Values: []chart.Value{v}})
 	}
 	if !r.At(best, "expected_share").IsNull() {
-		f.Reading = fmt.Sprintf("“%s” is expected to bring %s of what is to come.", p.name[r.T(best, "segment")], f.C(best, "expected_share"))
+		name, _ := named(best)
+		f.Reading = fmt.Sprintf("“%s” is expected to bring %s of what is to come.", name, f.C(best, "expected_share"))
 	}
 	if risky >= 0 {
-		f.Reading += fmt.Sprintf(" The likeliest to be lost is “%s”: %s on average.", p.name[r.T(risky, "segment")], f.C(risky, "churn"))
+		name, _ := named(risky)
+		f.Reading += fmt.Sprintf(" The likeliest to be lost is “%s”: %s on average.", name, f.C(risky, "churn"))
 	}
 	f.Chart = chart.Bars(f.frame("expected value, "+b.currency, ""), chart.Axis{Format: axisCount}, nil, bars)
 	return f
@@ -608,7 +624,7 @@ func (b *builder) overTime(name string, p paint) *Figure {
 		id := r.T(i, "segment_id")
 		k, living := p.class[id]
 		if !living {
-			k = 6
+			k = -1
 		}
 		return id + " " + r.T(i, "segment_name"), k
 	})

@@ -59,7 +59,7 @@ func Bars(f Frame, x Axis, series []string, bars []Bar) template.HTML {
 			}
 			tip := v.Tip
 			if math.IsNaN(v.V) {
-				marks.text(left+4, y+per/2+4, "", "m", "not known")
+				marks.text(left+4, y+per/2+4, "", "m", "–")
 			} else {
 				end := s.at(v.V)
 				cl := class(k)

@@ -113,7 +113,7 @@ func (c *canvas) finish(height float64) template.HTML {
 			x, y = 8, y+17
 		}
 		if e.dash {
-			legend.p(`<line x1="%s" y1="%s" x2="%s" y2="%s" class="ln %s d%d"/>`, n(x), n(y+6), n(x+14), n(y+6), class(e.class), e.class%4)
+			legend.p(`<line x1="%s" y1="%s" x2="%s" y2="%s" class="ln %s d%d"/>`, n(x), n(y+6), n(x+14), n(y+6), class(e.class), max(e.class, 0)%4)
 		} else {
 			legend.p(`<rect x="%s" y="%s" width="11" height="11" class="%s"/>`, n(x), n(y), class(e.class))
 		}
@@ -127,8 +127,13 @@ func (c *canvas) finish(height float64) template.HTML {
 		Width, n(height), c.ID, c.ID, c.ID, esc(c.Title), c.ID, esc(c.About), c.String(), legend.String()))
 }
 
-// class is the class of a series.
-func class(i int) string { return "s" + strconv.Itoa(i%Series+1) }
+// class is the class of a series; below 0 that of what is none in particular.
+func class(i int) string {
+	if i < 0 {
+		return "s0"
+	}
+	return "s" + strconv.Itoa(i%Series+1)
+}
 
 // ClassOf is the class of series i, for marks outside of figures.
 func ClassOf(i int) string { return class(i) }

@@ -74,7 +74,7 @@ func Lines(f Frame, x, y Axis, lines []Line, guides ...Guide) template.HTML {
 		}
 		dash := ""
 		if l.Dashed {
-			dash = fmt.Sprintf(" d%d", l.Class%4)
+			dash = fmt.Sprintf(" d%d", max(l.Class, 0)%4)
 		}
 		if path != "" {
 			c.p(`<path d="%s" class="ln %s%s"/>`, path, cl, dash)
