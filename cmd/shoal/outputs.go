@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/nightly"
@@ -40,7 +40,7 @@ which is meant without it.`,
 			if err != nil {
 				return nightly.Usage(err)
 			}
-			m, err := publish.ReadManifest(cmd.Context(), storage.Local(), l.Out, r.Date, r.ID)
+			m, err := publish.ReadManifest(cmd.Context(), cloud.Anywhere(), l.Out, r.Date, r.ID)
 			if err != nil {
 				return nightly.StorageFault(err)
 			}

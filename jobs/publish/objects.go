@@ -24,6 +24,9 @@ func (s *Staging) commitObjects(ctx context.Context, m *Manifest) error {
 	}
 	file := Join(s.opts.Out, "current.json")
 	err = s.replacePointer(ctx, func(p *Pointer) error {
+		if p.Dates[s.opts.Date] == entry {
+			return errInPlace // a request whose answer was lost
+		}
 		// Whoever takes the date over replaces the pointer before removing anything of
 		// this run: so when the date was this run's after the pointer was read, and the
 		// pointer is still the same when it is replaced, the run is whole.
@@ -71,9 +74,18 @@ var errReplacing = errors.New("publish: replacing the pointer")
 // replaced it in between.
 const pointerTries = 200
 
+// errInPlace: the pointer says already what it is to say.
+var errInPlace = errors.New("publish: the pointer is in place")
+
 // replacePointer changes the pointer of an object store and replaces it, if it is
-// still the one that was changed; else all over again.
-func (h *Hold) replacePointer(ctx context.Context, change func(*Pointer) error) error {
+// still the one that was changed; else, and when that cannot be told, all over again.
+func (h *Hold) replacePointer(ctx context.Context, change func(*Pointer) error) (err error) {
+	unsure := false
+	defer func() {
+		if err != nil && unsure && !errors.Is(err, errReplacing) {
+			err = fmt.Errorf("%w: %w", errReplacing, err)
+		}
+	}()
 	file := Join(h.opts.Out, "current.json")
 	for try := 1; ; try++ {
 		p, version, err := readPointer(ctx, h.objects, h.opts.Out)
@@ -81,6 +93,9 @@ func (h *Hold) replacePointer(ctx context.Context, change func(*Pointer) error) 
 			return err
 		}
 		if err := change(&p); err != nil {
+			if errors.Is(err, errInPlace) {
+				return nil
+			}
 			return err
 		}
 		p.PointerVersion = pointerVersion
@@ -93,12 +108,12 @@ func (h *Hold) replacePointer(ctx context.Context, change func(*Pointer) error) 
 			return fmt.Errorf("publish: pointer: %w", err)
 		}
 		err = h.objects.WriteVersion(ctx, file, data, version)
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case !errors.Is(err, storage.ErrChanged):
-			return fmt.Errorf("%w: %w", errReplacing, output("replacing", file, err))
-		case try >= pointerTries:
+		}
+		again := errors.Is(err, storage.ErrChanged) || errors.Is(err, storage.ErrUnknown)
+		unsure = unsure || !errors.Is(err, storage.ErrChanged)
+		if !again || try >= pointerTries {
 			return output("replacing", file, err)
 		}
 		select {

@@ -35,17 +35,28 @@ import (
 // a sample, another every day.
 const sampleOperations = 12
 
-// sweep lists the operations, of total, at which a fault is put.
-func sweep(total int) []int {
-	all := make([]int, total)
-	for i := range all {
-		all[i] = i + 1
+// sweep lists the operations of a trace at which a fault is put. Of the reads of one
+// file, which are many where the report is made, the first and the last stand for all.
+func sweep(trace []string) []int {
+	first, last := map[string]int{}, map[string]int{}
+	for i, op := range trace {
+		if _, ok := first[op]; !ok {
+			first[op] = i
+		}
+		last[op] = i
+	}
+	total := len(trace)
+	var all []int
+	for i, op := range trace {
+		if !strings.HasPrefix(op, "read ") || i == first[op] || i == last[op] {
+			all = append(all, i+1)
+		}
 	}
 	if os.Getenv("SHOAL_SWEEP") == "all" {
 		return all
 	}
-	rand.New(rand.NewPCG(uint64(time.Now().YearDay()), 1)).Shuffle(total, func(i, j int) { all[i], all[j] = all[j], all[i] })
-	all = all[:min(total, sampleOperations)]
+	rand.New(rand.NewPCG(uint64(time.Now().YearDay()), 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	all = all[:min(len(all), sampleOperations)]
 	for i := total - sampleOperations; i <= total; i++ { // the moment of publication is near the end
 		if i > 0 && !slices.Contains(all, i) {
 			all = append(all, i)
@@ -208,7 +219,7 @@ type scene struct {
 	lake          *storagetest.Mem // before the run
 	config        *config.Config
 	before, after map[string]string
-	operations    int
+	trace         []string
 }
 
 func newScene(t testing.TB, events []byte, empty bool) *scene {
@@ -222,9 +233,9 @@ func newScene(t testing.TB, events []byte, empty bool) *scene {
 	if len(sum.Tables) < 5 || sum.Targets[0].Skipped != "" || len(sum.Segments) != 2 {
 		t.Fatalf("the night does not exercise every step: %+v", sum)
 	}
-	s.after, s.operations = files(t, m, c.Out), len(f.Trace())
-	if s.operations < 100 {
-		t.Fatalf("%d operations: the sweep sweeps nothing", s.operations)
+	s.after, s.trace = files(t, m, c.Out), f.Trace()
+	if len(s.trace) < 100 {
+		t.Fatalf("%d operations: the sweep sweeps nothing", len(s.trace))
 	}
 	return s
 }
@@ -288,7 +299,7 @@ func TestWholeRunErrorSweep(t *testing.T) {
 	events, count := sales(), 0
 	for _, empty := range []bool{false, true} {
 		s := newScene(t, events, empty)
-		for _, i := range sweep(s.operations) {
+		for _, i := range sweep(s.trace) {
 			for _, after := range []bool{false, true} {
 				m, c := clone(s.lake), s.config
 				f := storagetest.NewFaulty(m, storagetest.Plan{At: i, Err: syscall.EIO, After: after})
@@ -311,7 +322,7 @@ func TestWholeRunPowerSweep(t *testing.T) {
 	events, count := sales(), 0
 	for _, empty := range []bool{false, true} {
 		s := newScene(t, events, empty)
-		for _, i := range sweep(s.operations) {
+		for _, i := range sweep(s.trace) {
 			for k, keep := range []float64{0, 0.5} {
 				killed, c := clone(s.lake), s.config
 				f := storagetest.NewFaulty(killed, storagetest.Plan{At: i, Err: syscall.EIO, Kill: true, After: k == 1})
@@ -338,7 +349,7 @@ func TestDiesInANight(t *testing.T) {
 	if _, err := runNight(t.Context(), job(t, dir+"/in", dir+"/lake/out"), f, "new", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	must(t, os.WriteFile(dir+"/operations", []byte(strconv.Itoa(len(f.Trace()))), 0o666))
+	must(t, os.WriteFile(dir+"/operations", []byte(strings.Join(f.Trace(), "\n")), 0o666))
 }
 
 // TestWholeRunKillSweep kills processes, with kill -9, at operations of a whole
@@ -375,11 +386,10 @@ func TestWholeRunKillSweep(t *testing.T) {
 	s.after = files(t, storage.Local(), dir+"/lake/out")
 	text, err := os.ReadFile(dir + "/operations")
 	must(t, err)
-	s.operations, err = strconv.Atoi(string(text))
-	must(t, err)
+	s.trace = strings.Split(string(text), "\n")
 	count := 0
 	base := fresh("base")
-	for _, i := range sweep(s.operations) {
+	for _, i := range sweep(s.trace) {
 		dir := tmp + "/killed"
 		must(t, os.RemoveAll(dir))
 		must(t, os.CopyFS(dir, os.DirFS(base)))
@@ -395,11 +405,11 @@ func TestWholeRunKillSweep(t *testing.T) {
 			return storage.Local(), job(t, to+"/in", to+"/lake/out")
 		}
 		// A lease that its holder did not live to write into counts for some seconds.
-		s.check(t, fmt.Sprintf("killed at operation %d of %d, after=%t", i, s.operations, after), err, fork, time.Now().Add(6*time.Second))
+		s.check(t, fmt.Sprintf("killed at operation %d of %d, after=%t", i, len(s.trace), after), err, fork, time.Now().Add(6*time.Second))
 		count++
 		if t.Failed() && count > 20 {
 			break
 		}
 	}
-	t.Logf("%d processes killed, at %d operations", count, s.operations)
+	t.Logf("%d processes killed, at %d operations", count, len(s.trace))
 }

@@ -129,7 +129,7 @@ func TestDiskFull(t *testing.T) {
 func TestOutputNotPermitted(t *testing.T) {
 	s := newScene(t, sales(), false)
 	for _, cause := range []error{syscall.EACCES, syscall.EROFS, syscall.EIO, syscall.EMFILE} {
-		for _, i := range sweep(s.operations) {
+		for _, i := range sweep(s.trace) {
 			m, c := clone(s.lake), s.config
 			f := storagetest.NewFaulty(m, storagetest.Plan{At: i, Err: cause, Kill: true})
 			_, err := runNight(t.Context(), c, f, "new", nightStart)
@@ -213,7 +213,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 // TestCancelledNight stops a run, as SIGTERM does, at its operations.
 func TestCancelledNight(t *testing.T) {
 	s := newScene(t, sales(), false)
-	for _, i := range sweep(s.operations) {
+	for _, i := range sweep(s.trace) {
 		m, c := clone(s.lake), s.config
 		ctx, cancel := context.WithCancel(t.Context())
 		f := &cancelAt{Faulty: storagetest.NewFaulty(m, storagetest.Plan{}), at: i, cancel: cancel}

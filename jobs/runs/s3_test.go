@@ -71,9 +71,9 @@ func newS3Scene(t testing.TB, server *s3server.Server, events []byte, empty bool
 	if len(sum.Tables) < 5 || sum.Targets[0].Skipped != "" || len(sum.Segments) != 2 {
 		t.Fatalf("the night does not exercise every step: %+v", sum)
 	}
-	s.after, s.operations = files(t, fsys, c.Out), len(f.Trace())
-	if s.operations < 60 {
-		t.Fatalf("%d operations: the sweep sweeps nothing", s.operations)
+	s.after, s.trace = files(t, fsys, c.Out), f.Trace()
+	if len(s.trace) < 60 {
+		t.Fatalf("%d operations: the sweep sweeps nothing", len(s.trace))
 	}
 	b.drop()
 	return s, base, b
@@ -94,31 +94,34 @@ func few(sample []int) []int {
 // effect and still report failure; then the same for every operation after one, as if
 // the process had died or the store had gone away.
 func TestS3ErrorSweep(t *testing.T) {
-	server, events, count := s3server.Start(t), sales(), map[string]int{}
 	for _, empty := range []bool{false, true} {
-		s, base, b := newS3Scene(t, server, events, empty)
-		for _, i := range few(sweep(s.operations)) {
-			for form, dies := range []bool{false, false, true, true} {
-				if after := form%2 == 1; all() || form == i%4 {
+		t.Run(fmt.Sprintf("empty=%t", empty), func(t *testing.T) {
+			server, count := s3server.Start(t), map[string]int{}
+			s, base, b := newS3Scene(t, server, sales(), empty)
+			operations := few(sweep(s.trace))
+			for _, i := range operations {
+				for form, dies := range []bool{false, false, true, true} {
+					after := form%2 == 1
+					if !all() && form != i%4 {
+						continue
+					}
 					bucket := b.fork(base)
 					f := storagetest.NewFaulty(server.FS(), storagetest.Plan{At: i, Err: syscall.EIO, After: after, Kill: dies})
 					_, err := runNight(context.Background(), b.job(bucket), f, "new", nightStart)
-					what := fmt.Sprintf("empty=%t: operation %d (%s), after=%t, dies=%t", empty, i, f.Trace()[i-1], after, dies)
+					what := fmt.Sprintf("operation %d (%s), after=%t, dies=%t", i, f.Trace()[i-1], after, dies)
 					if err != nil && nightly.ExitCode(err) != nightly.ExitTransient {
 						t.Errorf("%s: exit code %d: %v", what, nightly.ExitCode(err), err)
 					}
 					s.check(t, what, err, func() (storage.FS, *config.Config) {
-						c := b.job(b.fork(bucket))
-						return server.FS(), c
+						return server.FS(), b.job(b.fork(bucket))
 					}, nightStart.Add(time.Hour))
 					b.drop()
 					count[fmt.Sprintf("dies=%t", dies)]++
 				}
 			}
-		}
-		t.Logf("empty=%t: %d operations", empty, s.operations)
+			t.Logf("%d operations, at %d of them %v faults", len(s.trace), len(operations), count)
+		})
 	}
-	t.Logf("faults: %v", count)
 }
 
 // TestDiesInANightOnS3 is no test of its own: it is the process that
@@ -143,7 +146,7 @@ func TestDiesInANightOnS3(t *testing.T) {
 func TestS3KillSweep(t *testing.T) {
 	server, count := s3server.Start(t), 0
 	s, base, b := newS3Scene(t, server, sales(), false)
-	for _, i := range few(sweep(s.operations)) {
+	for _, i := range few(sweep(s.trace)) {
 		bucket, after := b.fork(base), i%2 == 0
 		child := exec.Command(os.Args[0], "-test.run=^TestDiesInANightOnS3$")
 		child.Env = append(os.Environ(), "SHOAL_DIE_IN_BUCKET="+bucket, "SHOAL_DIE_AT="+strconv.Itoa(i))
@@ -155,13 +158,13 @@ func TestS3KillSweep(t *testing.T) {
 		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
 			t.Fatalf("operation %d: the process was not killed: %v\n%s", i, err, text)
 		}
-		s.check(t, fmt.Sprintf("killed at operation %d of %d, after=%t", i, s.operations, after), err, func() (storage.FS, *config.Config) {
+		s.check(t, fmt.Sprintf("killed at operation %d of %d, after=%t", i, len(s.trace), after), err, func() (storage.FS, *config.Config) {
 			return server.FS(), b.job(b.fork(bucket))
 		}, time.Now().Add(time.Second))
 		b.drop()
 		count++
 	}
-	t.Logf("%d processes killed, at %d operations", count, s.operations)
+	t.Logf("%d processes killed, at %d operations", count, len(s.trace))
 }
 
 // TestS3InBadWeather runs whole nights while a share of the requests goes wrong.
@@ -258,4 +261,56 @@ func TestS3ReadsOnlyWhatIsNeeded(t *testing.T) {
 		t.Errorf("%d bytes were read of a file of %d", got, b.Len())
 	}
 	t.Logf("%d of %d bytes were read", after-before, b.Len())
+}
+
+// TestPermutations publishes the same events in files divided and ordered anew,
+// with events of later days and with every row several times: one hash. A hundred
+// times with SHOAL_SWEEP=all.
+func TestPermutations(t *testing.T) {
+	times := 8
+	if all() {
+		times = 100
+	}
+	base, err := parquet.Read[sale](bytes.NewReader(sales()), int64(len(sales())))
+	must(t, err)
+	var want map[string]string
+	for n := range times {
+		rng := rand.New(rand.NewPCG(uint64(n), 23))
+		rows := slices.Clone(base)
+		for range n % 3 { // doubles, of a part of the rows
+			rows = append(rows, base[:rng.IntN(len(base))]...)
+		}
+		if n%2 == 1 { // what happens after the night is nothing to it
+			for range rng.IntN(500) {
+				late := base[rng.IntN(len(base))]
+				late.Time = nightStart.Add(time.Duration(1+rng.IntN(1000)) * time.Hour).UnixMicro()
+				rows = append(rows, late)
+			}
+		}
+		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		m := storagetest.NewMem()
+		shards := 1 + rng.IntN(64)
+		for k := range shards {
+			var b bytes.Buffer
+			must(t, parquet.Write(&b, rows[k*len(rows)/shards:(k+1)*len(rows)/shards]))
+			must(t, storage.WriteFile(t.Context(), m, fmt.Sprintf("/in/%03d.parquet", rng.IntN(1000)*64+k), b.Bytes()))
+		}
+		c := job(t, "/in", "/out")
+		c.Dedupe = config.DedupeExact
+		_, err := runNight(t.Context(), c, m, "new", nightStart)
+		must(t, err)
+		got := files(t, m, "/out")
+		for name := range got { // the page says how many files there were and how many rows
+			if strings.HasPrefix(name, "report/") || strings.HasPrefix(name, "data_quality/") {
+				delete(got, name)
+			}
+		}
+		if want == nil {
+			want = got
+		}
+		if d := differs(want, got); d != "" {
+			t.Errorf("permutation %d, %d files, %d rows: %s", n, shards, len(rows), d)
+		}
+	}
+	t.Logf("%d permutations, one hash", times)
 }

@@ -20,21 +20,24 @@ const (
 
 // Open fetches small files whole; of others it learns the size, and reads ranges.
 func (f *FS) Open(ctx context.Context, path string) (storage.File, error) {
-	o, err := f.head(ctx, "open", path)
-	if err != nil {
-		return nil, err
-	}
-	r := &file{f: f, ctx: context.WithoutCancel(ctx), path: path, object: o}
-	r.ctx, r.cancel = context.WithCancel(r.ctx)
-	if o.Size > 0 && o.Size <= readAhead {
-		w := &window{data: make([]byte, o.Size)}
-		if _, err := f.fetch(ctx, path, o, w.data, 0); err != nil {
-			r.cancel()
-			return nil, failed("read", path, err)
+	for {
+		o, err := f.head(ctx, "open", path)
+		if err != nil {
+			return nil, err
 		}
-		r.windows = []*window{w}
+		r := &file{f: f, path: path, object: o}
+		r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		if o.Size == 0 || o.Size > readAhead {
+			return r, nil
+		}
+		w := &window{data: make([]byte, o.Size)}
+		if _, err := f.fetch(ctx, path, o, w.data, 0); err == nil {
+			r.windows = []*window{w}
+			return r, nil
+		} else if r.cancel(); !errors.Is(err, storage.ErrChanged) || ctx.Err() != nil {
+			return nil, failed("read", path, err)
+		} // else it was replaced or removed in between
 	}
-	return r, nil
 }
 
 // A file is one version of an object: when another takes its place, reads fail.
