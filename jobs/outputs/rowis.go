@@ -5,7 +5,7 @@ package outputs
 var RowIs = []struct{ Table, Meaning string }{
 	{"customer_scores", "A customer at the as-of date: segments, scores with their reasons, expected purchases and value. The table that campaigns are run from."},
 	{"features", "A customer at the as-of date, with every feature as it was computed."},
-	{"changes", "A customer whose row differs from that of the run before by more than the threshold: what changed, and from what to what."},
+	{"changes", "A customer who is new, gone, or differs from the run before by more than `publish.changes` says: old values and new."},
 	{"segments", "A segment: its name, size, share of revenue, and what a typical customer of it does."},
 	{"segment_profiles", "A segment and a feature: where the segment's customers lie, beside everybody."},
 	{"segment_distances", "A segment and another one: how far apart they are, and in what."},
