@@ -1,6 +1,6 @@
 # Bare `make` prints what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help build run notebooks test lint bench fuzz sweep dist tools examples docs clean
+.PHONY: help build run notebooks test lint bench bench-peers fuzz sweep dist tools examples docs clean
 
 PYTHON  ?= python3
 VENV    := .tools/venv
@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 export CGO_ENABLED = 0
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: bin/shoal ## build the program: bin/shoal
 bin/shoal: $(shell find cmd jobs features models datasets -name '*.go' -not -name '*_test.go') go.mod go.sum
@@ -46,6 +46,12 @@ lint: ## gofmt, vet, staticcheck and the layers
 
 bench: ## every benchmark, once
 	go test -run '^$$' -bench . -benchtime 1x ./...
+
+SIZE ?= small
+PEERS ?= .tools/bench-peers
+bench-peers: build tools ## a whole night beside an expert's script: SIZE=small (minutes) or large (hours); files in PEERS
+	@mkdir -p $(PEERS)
+	$(VENV)/bin/python notebooks/benchmarks/peers.py --size $(SIZE) --work $(PEERS)/$(SIZE)
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd jobs features models datasets | sort | \
