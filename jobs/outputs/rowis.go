@@ -12,6 +12,8 @@ var RowIs = []struct{ Table, Meaning string }{
 	{"segment_counts", "A number of segments that was tried: how the data support it, and whether it was chosen."},
 	{"segment_history", "A segment in this run: whether it is new, kept, split, merged or retired."},
 	{"segment_migrations", "A pair of segments: how many customers went from one, in the run before, to the other, in this."},
+	{"customer_map", "A customer of a sample, without a name, in the two directions in which customers differ most."},
+	{"trends", "A number of this run or of one before it: customers, sizes of segments, how good the models were."},
 	{"segment_models", "A segmentation: its preparation and centres, by which the next run knows the segments again."},
 	{"model_metrics", "A number about a model: what it was measured on, its interval, and whether the model scores the customers."},
 	{"calibration", "Customers of similar probability on a date that the model has not seen, and how many of them had the outcome."},
