@@ -148,7 +148,11 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 	c := r.Config.Segmentations[place]
 	names := c.Features
 	if len(names) == 0 {
-		for _, n := range segments.Defaults() {
+		browsing, err := browses(t)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range segments.Defaults(browsing) {
 			if _, err := t.score.Column(n); err == nil { // a family may be switched off
 				names = append(names, n)
 			}
@@ -186,6 +190,23 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 		p.K = config.AutoInt{N: k - 1}
 		r.warn(warning("privacy.segments_merged", fmt.Sprintf("segmentation %s has %d segments instead of %d, because one would have had fewer customers than privacy.smallest_segment (%d)", c.Name, k-1, k, fewest)))
 	}
+}
+
+// browses says whether the history tells of visits that are no orders.
+func browses(t *table) (bool, error) {
+	for _, n := range segments.Browsing() {
+		if _, err := t.score.Column(n); err != nil { // a family may be switched off
+			continue
+		}
+		counts, err := t.score.Values(n)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(counts, func(v float64) bool { return v > 0 }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (r *run) summarise(s *segments.Segmentation, spend []float64) {

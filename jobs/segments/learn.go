@@ -63,7 +63,8 @@ const alike = 0.9
 func (d *division) prepare(ctx context.Context, x models.Matrix) (*transform.Model, models.Matrix, error) {
 	tp := transform.DefaultParams()
 	tp.Workers = d.Workers
-	tp.SkewLimit = 1     // counts and money are skewed; distances should not be ruled by their tails
+	tp.FitScale = true
+	tp.SkewLimit = 0.5   // counts and money are skewed; distances should not be ruled by their tails
 	tp.SparseShare = 0.5 // nor by what few customers do
 	prepared, warnings, err := transform.Fit(ctx, tp, x)
 	if err != nil {

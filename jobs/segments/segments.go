@@ -112,14 +112,28 @@ const (
 // Defaults is the selection of features a segmentation is made on when none is
 // named: how often and how much customers buy, how they visit, how they answer.
 // They are rates rather than counts, so that a segment is a kind of behaviour
-// and not a length of tenure, and each behaviour counts once. Where the data
-// lack a behaviour, its column is constant and drops out.
-func Defaults() []string {
-	return []string{
-		"days_since_last_event", "purchase_days_per_30d", "average_order_value", "items_per_order", "favourite_category_share",
-		"return_share", "coupons_per_order", "sessions_per_30d", "session_events_mean", "session_conversion_share",
-		"message_open_rate", "message_click_rate",
+// and not a length of tenure, and each behaviour counts once. What says more of how
+// little is known of a customer than of the customer is left out: whoever bought once
+// bought in one category. Where the data lack a behaviour, its column is constant and
+// drops out.
+//
+// browsing says whether the data tell of visits that are no orders. Where they do
+// not, a visit is an order by another name.
+func Defaults(browsing bool) []string {
+	names := []string{
+		"days_since_last_event", "purchase_days_per_30d", "average_order_value", "unit_price_mean", "return_share", "coupons_per_order",
+		"tickets_per_order",
 	}
+	if browsing {
+		names = append(names, "sessions_per_30d", "session_events_mean", "session_conversion_share", "cart_abandonment_share")
+	}
+	return append(names, "message_open_rate", "message_click_rate")
+}
+
+// Browsing are the features of which somebody has some where the data tell of visits
+// that are no orders.
+func Browsing() []string {
+	return []string{"view_count_lifetime", "search_count_lifetime", "session_count_lifetime", "cart_add_count_lifetime", "feature_use_count_lifetime"}
 }
 
 // Divide divides the customers, and continues the run before where there is one.

@@ -193,7 +193,7 @@ func TestDefaultsExist(t *testing.T) {
 			known[c.Name] = true
 		}
 	}
-	for _, n := range Defaults() {
+	for _, n := range append(Defaults(true), Browsing()...) {
 		if !known[n] {
 			t.Errorf("no feature %q", n)
 		}

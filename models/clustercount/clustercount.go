@@ -44,7 +44,7 @@ type Params struct {
 // even cloud.
 func DefaultParams() Params {
 	fit := kmeans.DefaultParams()
-	fit.Restarts = 4
+	fit.Restarts = 6
 	fit.MaxIter = 100
 	return Params{
 		KMin: 2, KMax: 10, Bootstraps: 12, Nulls: 12, Stable: .75, HighlyStable: .85, Gap: .6, Strength: .8, FairStrength: .5,
@@ -132,7 +132,8 @@ type Choice struct {
 }
 
 // Choose measures every candidate number of clusters on a sample of x. It picks
-// the largest whose clusters have gaps between them, or else the largest that is
+// the largest whose clusters have gaps between them, unless a larger one that is
+// stable is much more unlike a cloud; or else the largest that is
 // highly stable and unlike a cloud, or else none. The result depends on the seed
 // of the fits, not on workers.
 func Choose(ctx context.Context, p Params, x models.Matrix) (Choice, error) {
@@ -175,18 +176,37 @@ func Choose(ctx context.Context, p Params, x models.Matrix) (Choice, error) {
 			c.K, c.Support = found.K, found.Support
 		}
 	}
+	// Gaps tell the largest differences. A finer division without them is taken where it
+	// is more than the parts of those: its lead on a mere cloud's grows, and customers
+	// lie better in it. Cutting what gaps surround would make their silhouettes worse.
+	for i, coarse := 0, c.at(c.K); i < len(c.Curve) && c.Support != None; i++ {
+		f := c.Curve[i]
+		if coarse.Support == Separated && f.Support == Stable && f.K > c.K && f.Silhouette > coarse.Silhouette && f.Marginal.Tighter >= coarse.Marginal.Tighter+looseTight {
+			c.K, c.Support = f.K, Stable
+		}
+	}
 	for i := range c.Curve {
 		switch f := &c.Curve[i]; {
 		case f.K == c.K:
 			f.Why = "chosen: " + f.Why
 		case f.Support == None:
-		case f.Support == c.Support:
-			f.Why += fmt.Sprintf(", but so has a division into more: %d", c.K)
+		case f.K < c.K:
+			f.Why += fmt.Sprintf(", but the division into %d tells more", c.K)
 		default:
 			f.Why += fmt.Sprintf(", but the division into %d has gaps between its clusters", c.K)
 		}
 	}
 	return c, nil
+}
+
+// at is the candidate of a number; the zero one where there is none.
+func (c Choice) at(k int) Candidate {
+	for _, f := range c.Curve {
+		if f.K == k {
+			return f
+		}
+	}
+	return Candidate{}
 }
 
 // What makes clusters more than the division of a cloud: so many standard
@@ -275,7 +295,7 @@ func assess(ctx context.Context, p Params, x models.Matrix, k int) (Candidate, e
 // of each of the labelled clusters with the one most like it.
 func resample(ctx context.Context, p Params, x models.Matrix, labels []int, k int) ([]float64, error) {
 	fit := p.Fit
-	fit.K, fit.Restarts = k, 2
+	fit.K, fit.Restarts = k, refits
 	n := x.Rows()
 	means := make([]float64, k)
 	for b := range p.Bootstraps {
@@ -339,6 +359,10 @@ func defined(v float64, ok bool) float64 {
 	return v
 }
 
+// refits is how many starts a resample's fit has: clusters that k-means merely missed
+// would look unstable.
+const refits = 3
+
 // splits is over how many divisions into halves prediction strength is averaged.
 const splits = 5
 
@@ -346,7 +370,7 @@ const splits = 5
 // divided into that many.
 func strength(ctx context.Context, p Params, x models.Matrix, k int) (float64, error) {
 	fit := p.Fit
-	fit.K, fit.Restarts = k, 2
+	fit.K, fit.Restarts = k, refits
 	n, d := x.Rows(), x.Cols()
 	if n/2 < k {
 		return math.NaN(), nil

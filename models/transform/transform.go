@@ -70,6 +70,11 @@ type Params struct {
 	// At 1 no column is.
 	SparseShare float64 `json:"sparse_share"`
 
+	// FitScale shapes a skewed column in units of its own: ln(1+v/s) with the s that
+	// leaves the least skew: the median of the values above 0, or a quarter, a
+	// sixteenth, 4 or 16 times as much. At false s is 1, in which a column of values well below 1 hardly changes.
+	FitScale bool `json:"fit_scale,omitempty"`
+
 	// Goroutines to use, ≥ 1. The result does not depend on it.
 	Workers int `json:"-"`
 }
@@ -127,8 +132,9 @@ type Column struct {
 	High    float64 `json:"high"`              // values above are lowered to it
 	Skew    float64 `json:"skew"`              // moment skewness g₁ of the observed values before clipping; 0 when constant
 	Shape   Shape   `json:"shape"`
-	Mean    float64 `json:"mean"` // of the shaped values, over all fitted rows
-	SD      float64 `json:"sd"`   // likewise, dividing by n, and larger in a sparse column; 0 in a dropped constant column
+	Scale   float64 `json:"scale,omitempty"` // the unit that values are shaped in; 0 is 1
+	Mean    float64 `json:"mean"`            // of the shaped values, over all fitted rows
+	SD      float64 `json:"sd"`              // likewise, dividing by n, and larger in a sparse column; 0 in a dropped constant column
 }
 
 // z takes a raw value, possibly NaN, to its z-score.
@@ -142,23 +148,24 @@ func (c *Column) shaped(v float64) float64 {
 	}
 	switch c.Shape {
 	case Log1p:
-		return math.Log1p(v)
+		return math.Log1p(v / c.unit())
 	case Asinh:
-		return math.Asinh(v)
+		return math.Asinh(v / c.unit())
 	}
 	return v
 }
 
+// unit is Scale, of which 0 is 1.
+func (c *Column) unit() float64 {
+	if c.Scale == 0 {
+		return 1
+	}
+	return c.Scale
+}
+
 // raw takes a z-score back to original units.
 func (c *Column) raw(z float64) float64 {
-	v := float64(z*c.SD) + c.Mean
-	switch c.Shape {
-	case Log1p:
-		return math.Expm1(v)
-	case Asinh:
-		return math.Sinh(v)
-	}
-	return v
+	return c.unshape(float64(z*c.SD) + c.Mean)
 }
 
 // String describes the column in one line, for reports:
@@ -171,6 +178,9 @@ func (c Column) String() string {
 	shape := ""
 	if c.Shape != Identity {
 		shape = string(c.Shape) + "; "
+		if c.unit() != 1 {
+			shape = fmt.Sprintf("%s of v/%.4g; ", c.Shape, c.Scale)
+		}
 	}
 	sign, mean := "−", c.Mean
 	if mean < 0 {
@@ -302,6 +312,10 @@ func fitColumn(p Params, x models.Matrix, j int) (Column, error) {
 		c.Shape = Asinh
 	}
 
+	if p.FitScale && c.Shape != Identity {
+		c.Scale = scale(c, obs)
+	}
+
 	// Moments are those of the column as the model will emit it, missing rows
 	// included, so that the fitted columns have mean 0 and deviation 1.
 	out := raw
@@ -333,9 +347,9 @@ func fitColumn(p Params, x models.Matrix, j int) (Column, error) {
 func (c *Column) unshape(v float64) float64 {
 	switch c.Shape {
 	case Log1p:
-		return math.Expm1(v)
+		return math.Expm1(v) * c.unit()
 	case Asinh:
-		return math.Sinh(v)
+		return math.Sinh(v) * c.unit()
 	}
 	return v
 }
@@ -373,6 +387,36 @@ func skewness(x []float64) float64 {
 	n := float64(len(x))
 	m2, m3 := s2.Value()/n, s3.Value()/n
 	return m3 / (m2 * math.Sqrt(m2))
+}
+
+// scale is the unit in which the shaped values of a column are least skewed.
+func scale(c Column, sorted []float64) float64 {
+	above, _ := slices.BinarySearchFunc(sorted, 0, func(v, zero float64) int {
+		if v > zero {
+			return 1
+		}
+		return -1
+	})
+	positive := sorted[above:]
+	if len(positive) == 0 {
+		return 1
+	}
+	median := quantile(positive, .5)
+	best, least := 1., math.Inf(1)
+	shaped := make([]float64, len(sorted))
+	for power := 2.; power >= -2; power-- {
+		c.Scale = median * math.Pow(4, power)
+		if !(c.Scale > 0) || math.IsInf(c.High/c.Scale, 0) {
+			continue
+		}
+		for i, v := range sorted {
+			shaped[i] = c.shaped(v)
+		}
+		if skew := math.Abs(skewness(shaped)); skew < least {
+			best, least = c.Scale, skew
+		}
+	}
+	return best
 }
 
 // longestRun finds the most frequent value of sorted x.
@@ -541,7 +585,7 @@ func Load(r io.Reader) (*Model, error) {
 		if c.Shape != Identity && c.Shape != Log1p && c.Shape != Asinh {
 			return nil, fmt.Errorf("transform: load: column %d (%s): unknown shape %q", j, c.Name, c.Shape)
 		}
-		if !(c.SD > 0) || !(c.Low <= c.High) || (c.Shape == Log1p && !(min(c.Low, c.Fill) >= 0)) {
+		if c.Scale < 0 || math.IsInf(c.Scale, 0) || !(c.SD > 0) || !(c.Low <= c.High) || (c.Shape == Log1p && !(min(c.Low, c.Fill) >= 0)) {
 			return nil, fmt.Errorf("transform: load: column %d (%s): sd %v, clip [%v, %v] are not those of a fit", j, c.Name, c.SD, c.Low, c.High)
 		}
 	}

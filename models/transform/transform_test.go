@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -432,5 +433,63 @@ func TestSparseColumns(t *testing.T) {
 		if got := apart(); math.Abs(got-2) > 1e-9 {
 			t.Errorf("%d users: %v apart, want 2", users, got)
 		}
+	}
+}
+
+// A column of small values is brought into shape in a unit of its own: nearly as
+// much as by a logarithm, and the same whatever unit the data came in.
+func TestFitScale(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	n := 4000
+	x := models.NewMatrix([]string{"rate", "thousandth"}, n)
+	for i := range n {
+		v := math.Exp(r.NormFloat64() - 4) // a median of .018
+		x.Row(i)[0], x.Row(i)[1] = v, v/1000
+	}
+	p := DefaultParams()
+	p.SkewLimit = 1
+	plain, _, err := Fit(t.Context(), p, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.FitScale = true
+	m, _, err := Fit(t.Context(), p, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	skews := func(m *Model) [2]float64 {
+		z, err := m.Apply(models.Matrix{}, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [2]float64{skewness(z.Column(nil, 0)), skewness(z.Column(nil, 1))}
+	}
+	if s := skews(plain); s[0] < 1.5 || s[1] < 1.5 {
+		t.Errorf("ln(1+v) alone leaves a skew of %v only: the test shows nothing", s)
+	}
+	if s := skews(m); math.Abs(s[0]) > .3 || math.Abs(s[0]-s[1]) > 1e-9 {
+		t.Errorf("skews %v after shaping in a unit of their own", s)
+	}
+	z, err := m.Apply(models.Matrix{}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := m.Inverse(models.Matrix{}, z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range back.Data {
+		low, high := m.Columns()[i%2].Low, m.Columns()[i%2].High
+		if want := min(max(x.Data[i], low), high); math.Abs(v-want) > 1e-9*want {
+			t.Fatalf("value %v comes back as %v", want, v)
+		}
+	}
+	var b bytes.Buffer
+	if err := m.Save(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(&b)
+	if err != nil || !reflect.DeepEqual(again.Columns(), m.Columns()) {
+		t.Errorf("saved and loaded: %v", err)
 	}
 }

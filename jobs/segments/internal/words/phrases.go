@@ -42,7 +42,7 @@ var exact = map[string]phrase{
 	"spend_year_ago":        {"spend a year ago", "spent much a year ago", "spent little a year ago", "spend a year ago", money},
 	"spend_year_ago_next":   {"spend a year ago", "spent much a year ago", "spent little a year ago", "spend in the weeks after this date last year", money},
 	"refund":                {"returns", "return much", "return little", "refunds", money},
-	"return_share":          {"returns", "return much", "return little", "share of spend returned", share},
+	"return_share":          {"returns", "return goods", "hardly return", "share of spend returned", share},
 	"orders":                {"frequency", "buy often", "buy rarely", "orders", number},
 	"purchase_days":         {"frequency", "buy often", "buy rarely", "days with a purchase", number},
 	"items":                 {"items", "many items", "few items", "items bought", number},

@@ -130,7 +130,10 @@ var sayings = map[string]func(v float64) string{
 	"items_per_order":           func(v float64) string { return counted(v, "item") + " an order" },
 	"favourite_category_share":  func(v float64) string { return percent(v) + " of purchases in one category" },
 	"favourite_product_share":   func(v float64) string { return percent(v) + " of purchases in one product" },
-	"return_share":              func(v float64) string { return "returns " + percent(v) + " of what was spent" },
+	"return_share":              returns,
+	"unit_price_mean":           func(v float64) string { return "pays " + amount(v) + " a product" },
+	"cart_abandonment_share":    func(v float64) string { return "abandons " + percent(v) + " of carts" },
+	"tickets_per_order":         func(v float64) string { return "a support ticket in " + percent(v) + " of orders" },
 	"coupons_per_order":         coupons,
 	"session_events_mean":       func(v float64) string { return counted(v, "event") + " a visit" },
 	"session_minutes_mean":      func(v float64) string { return minutes.value(v) + " a visit" },
@@ -158,10 +161,19 @@ func say(feature string, v float64) string {
 	return p.noun + ": " + p.kind.value(v)
 }
 
+func returns(v float64) string {
+	if v < .01 {
+		return "hardly returns anything"
+	}
+	return "returns " + percent(v) + " of what was spent"
+}
+
 func coupons(v float64) string {
 	switch {
 	case v == 0:
 		return "no coupons"
+	case v < .01:
+		return "hardly any coupons"
 	case v < 1:
 		return "a coupon in " + percent(v) + " of orders"
 	}
