@@ -60,8 +60,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$file) || exit 1; \
 	done
 
-sweep: ## a fault at every storage operation of a whole run, local and S3; the tests take a sample
-	SHOAL_SWEEP=all go test -timeout 120m -v -run 'WholeRun|S3|DiskFull|NotPermitted|Cancelled' ./jobs/runs
+sweep: ## a fault at every storage operation of a whole run, local and S3, and what else the tests take a sample of
+	SHOAL_SWEEP=all go test -timeout 6h -v -run 'WholeRun|S3|Permutations|DiskFull|NotPermitted|Cancelled' ./jobs/runs ./jobs/publish
+	SHOAL_SWEEP=all go test -timeout 60m -v -run TenThousandCorruptions ./datasets/scan
 
 tools: $(VENV)/.done ## the pinned Python environment that oracle tests use
 $(VENV)/.done: requirements.txt

@@ -1,6 +1,7 @@
 package publish_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/storage/storagetest/s3server"
@@ -97,5 +99,102 @@ func TestS3ConcurrentDates(t *testing.T) {
 	p, err := publish.ReadPointer(t.Context(), server.FS(), s3Out)
 	if err != nil || len(p.Dates) != 12 || p.Latest != "2026-01-12" {
 		t.Errorf("the pointer has %d dates, latest %s, %v", len(p.Dates), p.Latest, err)
+	}
+}
+
+// A living run renews its lease, so that nobody takes it for dead.
+func TestS3LeaseIsRenewed(t *testing.T) {
+	server := s3server.Start(t)
+	server.Bucket(t, "lake")
+	o := options("a")
+	o.Out, o.Lease, o.Now = s3Out, time.Second, time.Now
+	h, err := publish.Take(t.Context(), server.FS(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2500 * time.Millisecond) // more than twice as long as a lease lasts
+	if _, err := publish.Take(t.Context(), server.FS(), o); !errors.Is(err, publish.ErrBusy) {
+		t.Errorf("another takes the date: %v", err)
+	}
+	leases, err := server.FS().Glob(t.Context(), s3Out+"/.lease-*")
+	if err != nil || len(leases) == 0 || strings.HasSuffix(leases[0].Path, ".1.json") {
+		t.Errorf("leases %v, %v", leases, err)
+	}
+	if err := h.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := server.FS().Glob(t.Context(), s3Out+"/.*"); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// standing is a store whose writer stands still just before it replaces the pointer.
+type standing struct {
+	storage.FS
+	meanwhile func()
+}
+
+func (s *standing) Objects(path string) (storage.Objects, bool) {
+	o, ok := storage.InObjects(s.FS, path)
+	return standingObjects{o, s}, ok
+}
+
+type standingObjects struct {
+	storage.Objects
+	s *standing
+}
+
+func (o standingObjects) WriteVersion(ctx context.Context, path string, data []byte, version string) error {
+	if f := o.s.meanwhile; f != nil {
+		o.s.meanwhile = nil
+		f()
+	}
+	return o.Objects.WriteVersion(ctx, path, data, version)
+}
+
+// A run that stood still before it replaced the pointer, for so long that another took
+// its date and removed its files, cannot publish any more: the pointer is another.
+func TestS3FencedByThePointer(t *testing.T) {
+	for _, publishes := range []bool{false, true} {
+		server := s3server.Start(t)
+		server.Bucket(t, "lake")
+		o := options("first")
+		o.Out = s3Out
+		if err := run(t.Context(), server.FS(), o, 1); err != nil {
+			t.Fatal(err)
+		}
+		want := "first"
+		fsys := &standing{FS: server.FS()}
+		fsys.meanwhile = func() {
+			later := options("third")
+			later.Out = s3Out
+			later.Now = func() time.Time { return o.Now().Add(time.Hour) }
+			if publishes {
+				want = "third"
+				if err := run(t.Context(), server.FS(), later, 3); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			h, err := publish.Take(t.Context(), server.FS(), later)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Release(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		second := o
+		second.RunID = "second"
+		if err := run(t.Context(), fsys, second, 2); !errors.Is(err, publish.ErrLeaseLost) {
+			t.Errorf("publishes=%t: the run that stood still: %v", publishes, err)
+		}
+		m, ok, err := publish.ReadCurrent(t.Context(), server.FS(), s3Out, o.Date)
+		if err != nil || !ok || m.RunID != want {
+			t.Fatalf("publishes=%t: readers see %+v, %v, want run %s", publishes, m, err, want)
+		}
+		if problems, err := publish.Verify(t.Context(), server.FS(), s3Out, m, true); err != nil || len(problems) > 0 {
+			t.Errorf("publishes=%t: %v, %v", publishes, problems, err)
+		}
 	}
 }

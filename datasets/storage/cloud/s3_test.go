@@ -170,3 +170,15 @@ func TestS3Changed(t *testing.T) {
 		}
 	}
 }
+
+// A file being written goes to a temporary file, which may find no place.
+func TestNowhereToSpool(t *testing.T) {
+	s := s3server.Start(t)
+	s.Bucket(t, "lake")
+	opts := s3server.Quick()
+	opts.Spool = "/nonexistent"
+	err := storage.WriteFile(t.Context(), cloud.New(opts), "s3://lake/x", make([]byte, 2<<20))
+	if err == nil || !strings.Contains(err.Error(), "s3://lake/x: the temporary file: open /nonexistent") {
+		t.Errorf("%v", err)
+	}
+}
