@@ -301,7 +301,7 @@ func anyConfig(t *rapid.T) *Config {
 		c.Targets = append(c.Targets, g)
 	}
 	c.Models = Models{
-		Snapshots: rapid.IntRange(1, 52).Draw(t, "snapshots"), Seed: rapid.Uint64().Draw(t, "mseed"),
+		Snapshots: rapid.IntRange(1, 52).Draw(t, "snapshots"), Retrain: rapid.SampledFrom([]string{"every_run", "weekly"}).Draw(t, "mretrain"), Seed: rapid.Uint64().Draw(t, "mseed"),
 		L2: rapid.Float64Range(0, 1e6).Draw(t, "l2"), MinPositives: rapid.IntRange(10, 999).Draw(t, "positives"),
 		ValueHorizon: days.Draw(t, "value"),
 	}

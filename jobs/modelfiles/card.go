@@ -116,6 +116,9 @@ func targetCard(run Run, a *predict.Answer) Card {
 			a.Name + ".onnx: from raw features to the calibrated probability, in double precision",
 		},
 	}
+	if l := a.Summary.Learnt; l != "" {
+		c.Caveats = append(c.Caveats, "It was learnt in the run of "+l+", whose card has its figures.")
+	}
 	if f.Trees != nil {
 		c.Features = byImportance(f.Trees.Names, f.Trees.Importance())
 		c.Files = append(c.Files, a.Name+".lightgbm.txt: the trees before calibration, for LightGBM")

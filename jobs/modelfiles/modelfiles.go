@@ -27,9 +27,11 @@ type File struct {
 
 // Target is the file <target>.json: how a target is scored.
 type Target struct {
-	Version int            `json:"version"`
-	Name    string         `json:"target"`
-	Model   *scoring.Model `json:"fitted"`
+	Version int             `json:"version"`
+	Name    string          `json:"target"`
+	Learnt  string          `json:"learnt"` // as-of date of the run that learnt it, YYYY-MM-DD
+	Summary predict.Summary `json:"summary"`
+	Model   *scoring.Model  `json:"fitted"`
 }
 
 // Value is the file value.json: how purchases and value are forecast. Trees' answers
@@ -63,7 +65,11 @@ func Of(run Run, answers []*predict.Answer, forecast *value.Forecast) ([]File, e
 		if a.Fitted == nil {
 			continue
 		}
-		data, err := marshal(Target{Version, a.Name, a.Fitted})
+		learnt := a.Summary.Learnt
+		if learnt == "" {
+			learnt = run.Date
+		}
+		data, err := marshal(Target{Version, a.Name, learnt, a.Summary, a.Fitted})
 		if err != nil {
 			return nil, fmt.Errorf("model of target %s: %w", a.Name, err)
 		}

@@ -48,7 +48,7 @@ segmentations:
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := r.ask(t.Context(), h)
+	q, err := r.ask(t.Context(), &input{}, h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ type questions struct {
 }
 
 // ask resolves the configured targets against the history at hand.
-func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
+func (r *run) ask(ctx context.Context, in *input, h *history) (*questions, error) {
 	q := &questions{}
 	first := h.firstDay
 	resolver := targets.Resolver{Store: h.store, Census: &h.census, First: first, AsOf: r.asOf, Workers: r.workers}
@@ -49,6 +49,10 @@ func (r *run) ask(ctx context.Context, h *history) (*questions, error) {
 			t.Skip = "the history has no event of role cancel"
 		} else if !t.Any && t.Ends != targets.Cancel && h.census.Roles[t.Role] == 0 {
 			t.Skip = fmt.Sprintf("the history has no event of role %s", t.Role)
+		} else if t.Stored, err = r.stored(ctx, in, target); err != nil {
+			return nil, err
+		} else if t.Stored != nil {
+			r.Log.Info().Str("target", t.Name).Str("learnt", t.Stored.Learnt).Msg("scored by the model of an earlier run")
 		} else if s, err := t.Target.Schedule(r.asOf, first, r.Config.Models.Snapshots, r.zone); err != nil {
 			t.Skip = err.Error()
 		} else {
@@ -105,7 +109,7 @@ func (r *run) engineer(ctx context.Context, h *history, q *questions) (*table, e
 		standing := features.Label{Name: predict.StandingColumn(t.Name), Unit: "standing",
 			Value: func(_ *timeline.Timeline, hist *timeline.History) float64 { return float64(t.Standing(hist)) }}
 		score.Labels = append(score.Labels, standing)
-		if t.Skip != "" {
+		if t.Skip != "" || t.Stored != nil {
 			continue
 		}
 		for _, a := range append(slices.Clone(t.Schedule.Train), t.Schedule.Test) {
@@ -161,7 +165,7 @@ func (r *run) sampleRows(families []features.Family, q *questions, customers int
 		columns += len(f.Columns)
 	}
 	for _, t := range q.targets {
-		if t.Skip == "" {
+		if t.Skip == "" && t.Stored == nil {
 			dates = max(dates, len(t.Schedule.Train)+1)
 		}
 	}

@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return r.finish(err)
 	}
-	questions, err := r.ask(ctx, history)
+	questions, err := r.ask(ctx, in, history)
 	if err != nil {
 		return r.finish(err)
 	}

@@ -65,7 +65,7 @@ func (a *Answer) audit(q Question, in Input) error {
 		a.Audit = append(a.Audit, l)
 		return nil
 	}
-	if q.Skip == "" {
+	if q.Skip == "" && q.Stored == nil {
 		for _, at := range q.Schedule.Train {
 			if err := count("train", at, in.Past(at)); err != nil {
 				return err

@@ -47,7 +47,15 @@ type Params struct {
 type Question struct {
 	targets.Target
 	Schedule targets.Schedule
-	Skip     string // why it cannot be modelled; empty when it can
+	Skip     string  // why it cannot be modelled; empty when it can
+	Stored   *Stored // the model that scores, when none is to be learnt
+}
+
+// Stored is a model that an earlier run learnt.
+type Stored struct {
+	Learnt  string // as-of date of that run, YYYY-MM-DD
+	Model   *scoring.Model
+	Summary Summary // of the target in that run
 }
 
 // Input is what questions are answered from.
@@ -100,6 +108,17 @@ type Summary struct {
 	LogLoss outputs.Figure `json:"log_loss"`
 	ECE     outputs.Figure `json:"ece"`
 	Scored  int            `json:"scored_customers"`
+	// Learnt is the date of the run that learnt the model, when that is another.
+	Learnt string `json:"learnt,omitempty"`
+}
+
+// SummaryOf is what a target asks, without an answer.
+func SummaryOf(t targets.Target) Summary {
+	s := Summary{Name: t.Name, Kind: t.Kind.String(), Role: t.RoleName(), Gap: t.Gap, Horizon: t.Horizon, ActiveWithin: t.ActiveWithin, Where: t.Condition}
+	if t.Kind == targets.Churn && t.Ends != targets.Silence {
+		s.Ends = t.Ends.String()
+	}
+	return s
 }
 
 func (a *Answer) warn(code, format string, args ...any) {
@@ -116,7 +135,7 @@ func (a *Answer) skip(format string, args ...any) {
 func Run(ctx context.Context, p Params, questions []Question, in Input, answered func(*Answer)) error {
 	var s *sample // kept for the next question of the same dates
 	for _, q := range questions {
-		if q.Skip == "" && (s == nil || !slices.Equal(s.dates, append(slices.Clone(q.Schedule.Train), q.Schedule.Test))) {
+		if q.Skip == "" && q.Stored == nil && (s == nil || !slices.Equal(s.dates, append(slices.Clone(q.Schedule.Train), q.Schedule.Test))) {
 			var err error
 			if s, err = newSample(ctx, p, in, q.Schedule); err != nil {
 				return fmt.Errorf("target %s: %w", q.Name, err)
@@ -133,17 +152,18 @@ func Run(ctx context.Context, p Params, questions []Question, in Input, answered
 
 func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*Answer, error) {
 	a := &Answer{Target: q.Target, Scores: scoring.None(in.Score.Rows())}
-	a.Summary = Summary{Name: q.Name, Kind: q.Kind.String(), Role: q.RoleName(), Gap: q.Gap, Horizon: q.Horizon, ActiveWithin: q.ActiveWithin}
-	a.Summary.Where = q.Condition
-	if q.Kind == targets.Churn && q.Ends != targets.Silence {
-		a.Summary.Ends = q.Ends.String()
-	}
+	a.Summary = SummaryOf(q.Target)
 	if err := a.audit(q, in); err != nil {
 		return nil, err
 	}
 	if q.Skip != "" {
 		a.skip("%s", q.Skip)
 		return a, nil
+	}
+	if q.Stored != nil {
+		a.Summary, a.Fitted = q.Stored.Summary, q.Stored.Model
+		a.Summary.Learnt = q.Stored.Learnt
+		return a, a.score(ctx, p, in)
 	}
 	y, err := s.labels(q.Name)
 	if err != nil {
@@ -191,17 +211,22 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err := a.renew(ctx, p, candidates, s, y); err != nil {
 		return nil, err
 	}
-	standing, err := in.Score.Values(StandingColumn(q.Name))
+	return a, a.score(ctx, p, in)
+}
+
+// score applies the model to the eligible customers of the run's date.
+func (a *Answer) score(ctx context.Context, p Params, in Input) error {
+	standing, err := in.Score.Values(StandingColumn(a.Name))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	eligible := func(i int) bool { return standing[i] == float64(targets.Eligible) }
 	if a.Scores, err = a.Fitted.Run(ctx, in.Score, eligible, in.Sayings, p.Workers); err != nil {
-		return nil, err
+		return err
 	}
 	a.Summary.Scored = a.Scored
 	a.forecastCurves(in.Score.AsOf.String())
-	return a, nil
+	return nil
 }
 
 // renew learns the champion again, now with the test snapshot: its outcomes are the
