@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -26,7 +28,9 @@ var secretVariables = []string{
 func quiet(t *testing.T, args ...string) int {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, &stdout, &stderr)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // schedule would wait for the night
+	defer stop()
+	code := run(ctx, args, &stdout, &stderr)
 	for name, out := range map[string]*bytes.Buffer{"stdout": &stdout, "stderr": &stderr} {
 		if bytes.Contains(out.Bytes(), []byte(planted)) {
 			t.Errorf("%s of shoal %s has the secret:\n%s", name, strings.ReplaceAll(strings.Join(args, " "), planted, "…"), out)

@@ -286,7 +286,7 @@ func (t *text) Write(rec arrow.Record) error {
 			if f, ok := c.(*array.Float64); ok {
 				t.line[j] = number(f.Value(i))
 			} else {
-				t.line[j] = c.ValueStr(i)
+				t.line[j] = harmless(c, c.ValueStr(i))
 			}
 		}
 		if err := t.w.Write(t.line); err != nil {
@@ -294,6 +294,15 @@ func (t *text) Write(rec arrow.Record) error {
 		}
 	}
 	return nil
+}
+
+// harmless puts an apostrophe before a text that a spreadsheet would take for a formula, as
+// OWASP advises: an id such as =cmd|… is nobody's program. Parquet and Arrow have it as it is.
+func harmless(c arrow.Array, s string) string {
+	if _, text := c.(*array.String); text && s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+		return "'" + s
+	}
+	return s
 }
 
 // number is the shortest text that reads back as v, without an exponent where

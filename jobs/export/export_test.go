@@ -1,7 +1,9 @@
 package export_test
 
 import (
+	"bytes"
 	_ "embed"
+	"encoding/csv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/rs/zerolog"
 
 	"github.com/shoal-data/shoal/datasets"
@@ -199,5 +202,53 @@ func TestKilledExportIsCleared(t *testing.T) {
 	}
 	if dirs == 0 {
 		t.Error("no death left anything: nothing was tested")
+	}
+}
+
+// A spreadsheet finds no formula in CSV, whatever customers are called; Parquet has their ids.
+func TestCSVHasNoFormulas(t *testing.T) {
+	type row struct {
+		Customer string `parquet:"customer"`
+		Time     int64  `parquet:"at,timestamp(microsecond)"`
+	}
+	dir := t.TempDir()
+	var rows []row
+	evil := []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1"}
+	for _, id := range append(evil, "a=b", "'=1", "12") {
+		rows = append(rows, row{id, time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC).UnixMicro()})
+	}
+	if err := parquet.WriteFile(dir+"/a.parquet", rows); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("evil", []byte("sources: [{path: "+dir+"/a.parquet, columns: {customer_id: customer, event_time: at}, role: view}]\nout: "+dir+"/out\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export.Features(t.Context(), only("recency", options(c, dir+"/csv", "csv", "2024-05-31"))); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(dir + "/csv/ds=2024-05-31/features.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+	if err != nil || len(lines) != len(rows)+1 {
+		t.Fatal(len(lines), err)
+	}
+	seen := map[string]bool{}
+	for _, line := range lines[1:] {
+		id := line[0]
+		seen[id] = true
+		if strings.ContainsAny(id[:1], "=+-@\t\r\n") {
+			t.Errorf("a cell begins with %q", id)
+		}
+	}
+	for _, id := range evil {
+		if !seen["'"+strings.ReplaceAll(id, "\r\n", "\n")] {
+			t.Errorf("%q is not there: %v", id, seen)
+		}
+	}
+	if !seen["a=b"] || !seen["'=1"] || !seen["12"] {
+		t.Errorf("harmless ids were changed: %v", seen)
 	}
 }
