@@ -96,6 +96,9 @@ func prepare(g *onnx.Graph, m *transform.Model, columns []string) (string, error
 		if j < 0 {
 			return "", fmt.Errorf("exchange: column %s is not among the %d columns", c.Name, len(columns))
 		}
+		if c.Scale != 0 && c.Scale != 1 {
+			return "", fmt.Errorf("exchange: column %s is shaped in units of %v, which the graph does not do; fit it without FitScale", c.Name, c.Scale)
+		}
 		places = append(places, int64(j))
 		fill, low, high = append(fill, c.Fill), append(low, c.Low), append(high, c.High)
 		mean, sd = append(mean, c.Mean), append(sd, c.SD)
