@@ -1,0 +1,208 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/shoal-data/shoal/datasets/storage"
+	"github.com/shoal-data/shoal/datasets/tables"
+	"github.com/shoal-data/shoal/jobs/publish"
+	"github.com/shoal-data/shoal/jobs/report"
+)
+
+// hostile is what somebody may have put into a text: markup, script, an end of the
+// page's own script, quotes, a template's braces, SQL.
+const hostile = `"'><img src=x onerror="window.hit=1"><script>window.hit=1</script></style></script><!-- {{.}} '; DROP TABLE x --`
+
+// altered is the sample's run with tables rewritten: text changes a text of a column, and
+// a table of which keep is false is gone.
+func altered(t *testing.T, keep func(table string) bool, text func(table, column, value string) string) *report.Run {
+	t.Helper()
+	made, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The manifest lies where the page's run is.
+	dir := strings.Replace(filepath.Dir(made.page), string(filepath.Separator)+"report"+string(filepath.Separator), string(filepath.Separator)+"manifests"+string(filepath.Separator), 1)
+	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m publish.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	at := map[string]string{}
+	var kept []publish.Table
+	for _, table := range m.Tables {
+		if !keep(table.Name) {
+			continue
+		}
+		kept = append(kept, table)
+		for i, f := range table.Files {
+			at[f.Path] = filepath.Join(to, fmt.Sprintf("%s-%d.parquet", table.Name, i))
+			rewrite(t, filepath.Join(made.out, f.Path), at[f.Path], table.Name, text)
+		}
+	}
+	m.Tables = kept
+	for _, f := range m.Models {
+		at[f.Path] = filepath.Join(made.out, f.Path)
+	}
+	for i := range m.Warnings {
+		m.Warnings[i].Message = text("warnings", "message", m.Warnings[i].Message)
+	}
+	return &report.Run{Manifest: &m, FS: storage.Local(), Path: func(f publish.File) string { return at[f.Path] }}
+}
+
+func rewrite(t *testing.T, from, to, table string, text func(table, column, value string) string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := tables.Open(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w, err := tables.NewWriter(&out, f.Schema(), tables.DefaultOptions(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rec, err := range f.Records(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns := make([]arrow.Array, rec.NumCols())
+		for j := range columns {
+			columns[j] = rec.Column(j)
+			s, ok := columns[j].(*array.String)
+			if !ok {
+				continue
+			}
+			b := array.NewStringBuilder(memory.DefaultAllocator)
+			for i := range s.Len() {
+				if s.IsNull(i) {
+					b.AppendNull()
+				} else {
+					b.Append(text(table, rec.ColumnName(j), s.Value(i)))
+				}
+			}
+			columns[j] = b.NewArray()
+		}
+		if err := w.Write(array.NewRecord(f.Schema(), columns, rec.NumRows())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func everything(string) bool { return true }
+
+// Texts of the data stay text, in every text column of every table.
+func TestHostileTextsStayText(t *testing.T) {
+	// Words that queries ask for; they come from the program, and are made hostile in the
+	// second round, where the figures that ask for them are empty.
+	words := map[string]bool{"target": true, "split": true, "metric": true, "curve": true, "measure": true, "subject": true, "segmentation": true, "customer_id": true}
+	for name, touch := range map[string]func(column string) bool{
+		"all but what queries ask for": func(c string) bool { return !words[c] },
+		"all":                          func(c string) bool { return c != "customer_id" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := altered(t, everything, func(_, column, value string) string {
+				if touch(column) {
+					return value + hostile
+				}
+				return value
+			})
+			page, err := report.Render(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := string(page)
+			if n := strings.Count(s, "<script"); n != 1 {
+				t.Errorf("the page has %d scripts", n)
+			}
+			for _, bad := range []string{"<img", `onerror="`, "<!--", "</style></script>"} {
+				if strings.Contains(s, bad) {
+					i := strings.Index(s, bad)
+					t.Errorf("%q stands in the page: …%s…", bad, s[max(0, i-150):i+20])
+				}
+			}
+			if n := strings.Count(s, "&lt;script&gt;window.hit=1"); n < 20 {
+				t.Errorf("the texts are shown %d times only", n)
+			}
+		})
+	}
+}
+
+// A page makes sense without what a run may lack, and says so.
+func TestPagesOfRunsThatLackTables(t *testing.T) {
+	same := func(_, _, value string) string { return value }
+	for name, c := range map[string]struct {
+		without string
+		says    []string
+	}{
+		"an old run":         {"segment_counts segment_distances customer_map trends changes model_curves feature_effects calibration label_audit", []string{"the run has no table", "There are no predictions in this run"}},
+		"no segments":        {"segments segment_profiles segment_history segment_migrations segment_counts segment_distances customer_map", []string{"There are no segments in this run"}},
+		"no models":          {"model_metrics calibration model_curves feature_effects", []string{"no model could be fitted and tested", "No forecast was tested"}},
+		"nothing but scores": {"features segments segment_profiles segment_history segment_migrations segment_counts segment_distances customer_map trends changes model_metrics calibration model_curves feature_effects label_audit rejected_rows", []string{"There are no segments", "There are no predictions"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gone := strings.Fields(c.without)
+			page, err := report.Render(t.Context(), altered(t, func(table string) bool {
+				for _, g := range gone {
+					if g == table {
+						return false
+					}
+				}
+				return true
+			}, same))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range append(c.says, "There is no earlier run to compare with.") {
+				if !strings.Contains(string(page), want) {
+					t.Errorf("the page does not say %q", want)
+				}
+			}
+			for _, bad := range []string{"NaN", "%!", "+Inf"} {
+				if strings.Contains(string(page), bad) {
+					i := strings.Index(string(page), bad)
+					t.Errorf("%s on the page: …%s…", bad, page[max(0, i-200):i+50])
+				}
+			}
+		})
+	}
+}
+
+// The same tables make the same bytes.
+func TestSameTablesSamePage(t *testing.T) {
+	same := func(_, _, value string) string { return value }
+	a, err := report.Render(t.Context(), altered(t, everything, same))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := report.Render(t.Context(), altered(t, everything, same))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("two pages of the same tables differ")
+	}
+}
