@@ -101,3 +101,35 @@ func (b *builder) qualityOverTime(name string) *Figure {
 	f.Chart = chart.Lines(f.frame("date of the run", "AUC (0.5 is chance)"), chart.Axis{Ticks: dates}, chart.Axis{Format: axisNumber}, lines)
 	return f
 }
+
+// bySnapshot is how good the model is on each date that it was judged at.
+func (b *builder) bySnapshot(name string) *Figure {
+	f := &Figure{ID: anID("by-snapshot", name), Title: "Quality by date", About: "AUC on customers whom the model had not learnt from: held out of the dates that it learnt from, and all of the test date. A fall from the ones to the other is what time costs."}
+	m := query.Col("metric")
+	pick := func(metric string) query.Expr {
+		return query.Most(query.If(query.Eq(m, query.S(metric)), query.Col("value")))
+	}
+	r, ok := b.query(f, query.From("model_metrics").Where(query.Is("target", name), query.Is("split", "held_out").Or(query.All(query.Is("split", "test"), query.True("champion"))), query.In(m, "auc", "log_loss", "prevalence", "calibration_in_the_large")).
+		Get("snapshot", query.Col("snapshot")).Get("split", query.Col("split")).Get("model", query.Col("model")).Get("auc", pick("auc")).Get("log_loss", pick("log_loss")).Get("prevalence", pick("prevalence")).Get("calibration", pick("calibration_in_the_large")).Get("rows", query.Most(query.Col("rows"))).Order("snapshot", "split", "model"),
+		text("snapshot", "Date"), text("split", "Judged on"), model("model", "Model"), decimal("auc", "AUC"), decimal("log_loss", "Log-loss"), share("prevalence", "Share with the outcome"), decimal("calibration", "Predicted less actual share"), whole("rows", "Customers"))
+	if !ok || r.Len() < 2 {
+		return nil // the test date alone is told of elsewhere
+	}
+	var dots []chart.Dot
+	held, test := -1, -1
+	for i := range r.Len() {
+		v := chart.Plain(r.F(i, "auc"), f.tip(i, r.T(i, "snapshot")+" ("+words(r.T(i, "split"))+")", "model", "auc", "log_loss", "prevalence", "calibration", "rows"))
+		v.Text, v.Class = f.C(i, "auc"), 5
+		if r.T(i, "split") == "test" {
+			test, v.Class, v.Strong = i, 0, true
+		} else {
+			held = i
+		}
+		dots = append(dots, chart.Dot{Name: r.T(i, "snapshot") + " " + words(r.T(i, "split")), Value: v})
+	}
+	if held >= 0 && test >= 0 {
+		f.Reading = fmt.Sprintf("AUC %s on customers held out of %s, and %s on the test date, %s.", f.C(held, "auc"), f.C(held, "snapshot"), f.C(test, "auc"), f.C(test, "snapshot"))
+	}
+	f.Chart = chart.Dots(f.frame("AUC (0.5 is chance)", ""), chart.Axis{Format: axisNumber}, dots)
+	return f
+}

@@ -54,7 +54,7 @@ func (b *builder) target(s *Section, name string) {
 	for _, f := range b.curves(name) {
 		s.add(Block{Figure: f})
 	}
-	for _, f := range append(b.effects(name), b.honesty(name), b.audit(name), b.qualityOverTime(name), b.backtest(name)) {
+	for _, f := range append(b.effects(name), b.honesty(name), b.audit(name), b.bySnapshot(name), b.qualityOverTime(name), b.backtest(name)) {
 		if f != nil {
 			s.add(Block{Figure: f})
 		}
