@@ -31,8 +31,26 @@ func (f *Figure) tip(row int, name string, columns ...string) string {
 	return strings.Join(parts, "\n")
 }
 
-// anID makes an id of a name from the configuration.
-func anID(parts ...string) string { return strings.Join(parts, "-") }
+// anID makes an id of names from the configuration or the data: letters, digits, - and _
+// stay, and anything else becomes its number, so that an id is never markup and no two
+// names share one.
+func anID(parts ...string) string {
+	var b strings.Builder
+	for i, p := range parts {
+		if i > 0 {
+			b.WriteByte('-')
+		}
+		for _, r := range p {
+			switch {
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+				b.WriteRune(r)
+			default:
+				fmt.Fprintf(&b, ".%x.", r)
+			}
+		}
+	}
+	return b.String()
+}
 
 func (b *builder) segments() *Section {
 	s := &Section{ID: "segments", Title: "Segments"}

@@ -123,8 +123,9 @@ func (c *canvas) finish(height float64) template.HTML {
 	if len(c.legend) > 0 {
 		height = y + 19
 	}
+	id := esc(c.ID)
 	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %d %s" role="img" tabindex="0" aria-labelledby="%s-t %s-d" xmlns="http://www.w3.org/2000/svg"><title id="%s-t">%s</title><desc id="%s-d">%s</desc>%s%s</svg>`,
-		Width, n(height), c.ID, c.ID, c.ID, esc(c.Title), c.ID, esc(c.About), c.String(), legend.String()))
+		Width, n(height), id, id, id, esc(c.Title), id, esc(c.About), c.String(), legend.String()))
 }
 
 // class is the class of a series; below 0 that of what is none in particular.
