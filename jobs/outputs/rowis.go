@@ -10,8 +10,6 @@ var RowIs = []struct{ Table, Meaning string }{
 	{"segment_profiles", "A segment and a feature: where the segment's customers lie, beside everybody."},
 	{"segment_distances", "A segment and another one: how far apart they are, and in what."},
 	{"segment_counts", "A number of segments that was tried: how the data support it, and whether it was chosen."},
-	{"customer_map", "A customer of a sample, without a name, in the two directions in which customers differ most."},
-	{"trends", "A number of this run or of one before it: customers, sizes of segments, how good the models were."},
 	{"segment_history", "A segment in this run: whether it is new, kept, split, merged or retired."},
 	{"segment_migrations", "A pair of segments: how many customers went from one, in the run before, to the other, in this."},
 	{"customer_map", "A customer of a sample, without a name, in the two directions in which customers differ most."},
