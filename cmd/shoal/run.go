@@ -15,10 +15,12 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage/cloud"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
+	"github.com/shoal-data/shoal/jobs/telemetry"
 )
 
 func runCommand() *cobra.Command {
-	var path, date, out, logs, summaryFile, workers, memory, plan string
+	var date, logs, summaryFile, plan string
+	var f overrideFlags
 	var force bool
 	c := &cobra.Command{
 		Use:   "run --config shoal.yaml --date YYYY-MM-DD",
@@ -42,7 +44,7 @@ it fails, with the same code, where a run would fail before reading.`,
 				if summaryFile != "" {
 					return nightly.Usage(errors.New("--summary-file is about a run, and --plan makes none: use --plan=json"))
 				}
-				cfg, err := loadConfig(path, out, workers, memory)
+				cfg, err := f.load()
 				if date == "" {
 					err = errDate(err)
 				}
@@ -58,17 +60,19 @@ it fails, with the same code, where a run would fail before reading.`,
 				return nightly.Usage(err)
 			}
 			var s *nightly.Summary
-			cfg, err := loadConfig(path, out, workers, memory)
+			cfg, err := f.load()
 			if date == "" {
 				err = errDate(err)
 			}
 			if err != nil {
-				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: out, Version: version()}
+				s = &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitCode(err), Error: err.Error(), Date: date, Out: f.Out, Version: version()}
 			} else {
 				stop := d.heartbeat(date)
-				s, err = nightly.Run(cmd.Context(), nightly.Options{
+				crew := telemetry.New(cmd.Context(), os.Getenv, version(), d.log)
+				s, err = crew.Run(cmd.Context(), nightly.Options{
 					Config: cfg, Date: date, FS: cloud.Anywhere(), Version: version(), Force: force, Log: d.log, Progress: d.progress, Now: time.Now,
 				})
+				crew.Close()
 				stop()
 			}
 			d.finish()
@@ -89,11 +93,8 @@ it fails, with the same code, where a run would fail before reading.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&path, "config", "shoal.yaml", "configuration `file`, or the manifest of an earlier run")
+	f.add(c)
 	c.Flags().StringVar(&date, "date", "", "the `day` to describe customers at the end of, YYYY-MM-DD")
-	c.Flags().StringVar(&out, "out", "", "publish under this `directory` instead of the configuration's out")
-	c.Flags().StringVar(&workers, "workers", "", "parallel workers, `n` or auto, instead of limits.workers")
-	c.Flags().StringVar(&memory, "memory", "", "memory budget, a `size` or share, instead of limits.memory")
 	c.Flags().BoolVar(&force, "force", false, "publish a new run even when the same one is published")
 	c.Flags().StringVar(&plan, "plan", "", "only say what the run would do, as `text` or json")
 	c.Flags().Lookup("plan").NoOptDefVal = planText
@@ -105,6 +106,30 @@ it fails, with the same code, where a run would fail before reading.`,
 // errDate is the fault of a missing date, beside others.
 func errDate(others error) error {
 	return nightly.Usage(errors.Join(errors.New("--date is required: the day the data are complete for, YYYY-MM-DD"), others))
+}
+
+// overrideFlags are the configuration and the keys of it that verbs which run nights may
+// give on the command line.
+type overrideFlags struct {
+	path string
+	config.Overrides
+}
+
+func (f *overrideFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.path, "config", "shoal.yaml", "configuration `file`, or the manifest of an earlier run")
+	c.Flags().StringVar(&f.Out, "out", "", "publish under this `directory` instead of the configuration's out")
+	c.Flags().StringVar(&f.Workers, "workers", "", "parallel workers, `n` or auto, instead of limits.workers")
+	c.Flags().StringVar(&f.Memory, "memory", "", "memory budget, a `size` or share, instead of limits.memory")
+	c.Flags().StringVar(&f.Metrics, "metrics-file", "", "write Prometheus metrics to this `file`, instead of monitoring.metrics_file")
+	c.Flags().StringVar(&f.Gates, "gates", "", "what a failed gate does, `fail`, warn or off, instead of gates.action")
+}
+
+func (f *overrideFlags) load() (*config.Config, error) {
+	cfg, err := config.LoadWith(f.path, f.Overrides)
+	if err != nil {
+		return nil, nightly.Usage(err)
+	}
+	return cfg, nil
 }
 
 func loadConfig(path, out, workers, memory string) (*config.Config, error) {

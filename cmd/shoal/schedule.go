@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -18,26 +19,28 @@ import (
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/schedule"
+	"github.com/shoal-data/shoal/jobs/telemetry"
 )
 
 // nightsFlags are the flags of verbs that run several nights.
-type nightsFlags struct{ config, out, workers, memory, logs, summaryFile string }
+type nightsFlags struct {
+	overrideFlags
+	logs, summaryFile string
+}
 
 func (f *nightsFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.config, "config", "shoal.yaml", "configuration `file`, or the manifest of an earlier run")
-	c.Flags().StringVar(&f.out, "out", "", "publish under this `directory` instead of the configuration's out")
-	c.Flags().StringVar(&f.workers, "workers", "", "parallel workers, `n` or auto, instead of limits.workers")
-	c.Flags().StringVar(&f.memory, "memory", "", "memory budget, a `size` or share, instead of limits.memory")
+	f.overrideFlags.add(c)
 	c.Flags().StringVar(&f.logs, "log", logAuto, "auto, human or json")
 	c.Flags().StringVar(&f.summaryFile, "summary-file", "", "also write the last JSON summary to this `file`, on failure too")
 }
 
 // night runs one date of a configuration.
 func night(cfg *config.Config, d *display) schedule.Night {
+	crew := telemetry.New(context.Background(), os.Getenv, version(), d.log) // sends what it has after every night
 	return func(ctx context.Context, date string) (*nightly.Summary, error) {
 		stop := d.heartbeat(date)
 		defer stop()
-		s, err := nightly.Run(ctx, nightly.Options{
+		s, err := crew.Run(ctx, nightly.Options{
 			Config: cfg, Date: date, FS: cloud.Anywhere(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now,
 		})
 		d.finish()
@@ -83,7 +86,7 @@ Each night's summary is a line on stdout; the last line is the backfill's own.`,
 				return nightly.Usage(err)
 			}
 			b := &schedule.Backfilled{Status: nightly.StatusFailed, From: from, To: to, Dates: []schedule.Dated{}}
-			cfg, err := loadConfig(f.config, f.out, f.workers, f.memory)
+			cfg, err := f.load()
 			switch {
 			case cmd.Flags().Changed("last") && (last < 1 || last > 366 || from != "" || to != ""):
 				err = nightly.Usage(errors.Join(fmt.Errorf("--last %d: must be 1 to 366, and stands for --from and --to", last), err))
@@ -147,7 +150,7 @@ With --next it runs nothing and prints when the next nights come.`,
 			if err != nil {
 				return nightly.Usage(err)
 			}
-			cfg, err := loadConfig(f.config, f.out, f.workers, f.memory)
+			cfg, err := f.load()
 			if err != nil {
 				return err
 			}

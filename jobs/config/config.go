@@ -40,6 +40,8 @@ type Config struct {
 	Privacy       Privacy         `yaml:"privacy" doc:"Whose events may be used, and under what name (docs/privacy.md)."`
 	Contacts      []ContactTable  `yaml:"contacts" doc:"How customers are reached, for audiences: tables of e-mail addresses and telephone numbers. Nothing of them is published but hashes, where an audience asks for them."`
 	Audiences     []Audience      `yaml:"audiences" doc:"Whom to address: each a CSV file published with the run, of the customers who meet its conditions (docs/audiences.md)."`
+	Gates         Gates           `yaml:"gates" doc:"What a run must be like to be published (docs/monitoring.md)."`
+	Monitoring    Monitoring      `yaml:"monitoring" hash:"-" doc:"Who hears how a night went (docs/monitoring.md)."`
 	Publish       Publish         `yaml:"publish" doc:"How tables are written."`
 	Schedule      Schedule        `yaml:"schedule" hash:"-" doc:"When shoal schedule runs the job; other schedulers have their own (docs/scheduling.md)."`
 }
@@ -263,11 +265,13 @@ func Default() *Config {
 			MinPositives: 30,
 			ValueHorizon: 365,
 		},
-		Privacy:   Privacy{Erased: []ErasureTable{}, Consents: []ConsentTable{}, Unlisted: UnlistedWithheld},
-		Contacts:  []ContactTable{},
-		Audiences: []Audience{},
-		Publish:   Publish{FileSize: 192 * units.MiB, Changes: Changes{Probability: 0.05, Value: 0.1}},
-		Schedule:  Schedule{Cron: "30 4 * * *", Behind: 1, CatchUp: 7, Retries: 5},
+		Privacy:    Privacy{Erased: []ErasureTable{}, Consents: []ConsentTable{}, Unlisted: UnlistedWithheld},
+		Contacts:   []ContactTable{},
+		Audiences:  []Audience{},
+		Gates:      DefaultGates(),
+		Monitoring: Monitoring{Job: "shoal"},
+		Publish:    Publish{FileSize: 192 * units.MiB, Changes: Changes{Probability: 0.05, Value: 0.1}},
+		Schedule:   Schedule{Cron: "30 4 * * *", Behind: 1, CatchUp: 7, Retries: 5},
 	}
 }
 

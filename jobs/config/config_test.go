@@ -305,6 +305,16 @@ func anyConfig(t *rapid.T) *Config {
 		L2: rapid.Float64Range(0, 1e6).Draw(t, "l2"), MinPositives: rapid.IntRange(10, 999).Draw(t, "positives"),
 		ValueHorizon: days.Draw(t, "value"),
 	}
+	c.Monitoring.MetricsFile = rapid.SampledFrom([]string{"", "a b.prom"}).Draw(t, "metrics")
+	c.Monitoring.Pushgateway = rapid.SampledFrom([]string{"", "https://push.example:9091/x"}).Draw(t, "push")
+	bound := func() units.Bound {
+		return rapid.SampledFrom([]units.Bound{{Off: true}, {Value: 0.25}}).Draw(t, "bound")
+	}
+	c.Gates.Action = rapid.SampledFrom([]string{GatesFail, GatesWarn, GatesOff}).Draw(t, "action")
+	c.Gates.NullRise, c.Gates.Rows = Gate{bound(), bound()}, Gate{bound(), bound()}
+	for range rapid.IntRange(0, 2).Draw(t, "nulls") {
+		c.Gates.NullShare = append(c.Gates.NullShare, NullGate{"amount", "purchase", bound(), bound()})
+	}
 	c.Publish.FileSize = Size(rapid.Int64Range(units.MiB, 4*units.GiB).Draw(t, "size"))
 	return c
 }
@@ -470,7 +480,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			if el.Kind() == reflect.Slice {
 				el, suffix = el.Elem(), "[]."
 			}
-			if _, isScalar := reflect.Zero(el).Interface().(units.Scalar); el.Kind() == reflect.Struct && !isScalar {
+			if _, isScalar := reflect.Zero(el).Interface().(units.Scalar); el.Kind() == reflect.Struct && !isScalar && describer.Text(el) == "" {
 				walk(el, path+f.Key+suffix)
 			}
 		}
@@ -593,6 +603,8 @@ func TestBoundsHold(t *testing.T) {
 					*p = Within{Days: Days(value)}
 				case *units.Window:
 					*p = units.Window(value)
+				case *units.Bound:
+					*p = units.Bound{Value: value}
 				case *int:
 					*p = int(value)
 				case *float64:

@@ -177,3 +177,27 @@ func quote(b *bytes.Buffer, s string) error {
 	b.Truncate(b.Len() - 1) // Encode ends with a line feed
 	return nil
 }
+
+// SameEvents reports whether two configurations read rows alike, wherever they lie:
+// what they count of the same rows can be compared.
+func (c *Config) SameEvents(o *Config) bool {
+	return alike([]any{c.Sources, c.TimeZone, c.Currency, c.CurrencyRates, c.Identity, c.Dedupe},
+		[]any{o.Sources, o.TimeZone, o.Currency, o.CurrencyRates, o.Identity, o.Dedupe})
+}
+
+// SameFeatures reports whether two configurations that read rows alike also mean the
+// same by every feature.
+func (c *Config) SameFeatures(o *Config) bool {
+	return alike([]any{c.Features.Windows, c.Features.SessionGap, c.Features.CartHours, c.Features.Custom, c.Occasions},
+		[]any{o.Features.Windows, o.Features.SessionGap, o.Features.CartHours, o.Features.Custom, o.Occasions})
+}
+
+func alike(a, b []any) bool {
+	for i := range a {
+		var x, y bytes.Buffer
+		if encode(&x, reflect.ValueOf(a[i]), true) != nil || encode(&y, reflect.ValueOf(b[i]), true) != nil || !bytes.Equal(x.Bytes(), y.Bytes()) {
+			return false
+		}
+	}
+	return true
+}

@@ -8,6 +8,8 @@ type Overrides struct {
 	Out     string // out
 	Workers string // limits.workers
 	Memory  string // limits.memory
+	Metrics string // monitoring.metrics_file
+	Gates   string // gates.action
 }
 
 // apply replaces values and reports those that cannot be read, beside the
@@ -15,6 +17,12 @@ type Overrides struct {
 func (o Overrides) apply(c *Config) (faults []Fault) {
 	if o.Out != "" {
 		c.Out = o.Out
+	}
+	if o.Metrics != "" {
+		c.Monitoring.MetricsFile = o.Metrics
+	}
+	if o.Gates != "" {
+		c.Gates.Action = o.Gates
 	}
 	if o.Workers != "" {
 		if err := c.Limits.Workers.UnmarshalText([]byte(o.Workers)); err != nil {

@@ -30,7 +30,8 @@ Generated from the configuration's declaration; do not edit.
 One YAML file, by custom shoal.yaml. Unknown keys, repeated keys and wrong types are errors, and all faults are
 reported at once. Values may hold environment variables: ` + "`${VAR}`" + ` (an error when unset), ` + "`${VAR:-default}`" + `, and ` + "`$$`" + `
 for a literal ` + "`$`" + `. Days are written ` + "`90d`, `12w`, `1y` (365 days) or `90`" + `; durations ` + "`45s`, `30m`, `12h`, `1d`" + `; sizes
-` + "`512MiB`, `1.5GiB`, `200MB`" + `. The file may also be the manifest of a run, whose effective configuration is then used.
+` + "`512MiB`, `1.5GiB`, `200MB`" + `. A gate is written ` + "`{warn: 0.1, fail: 0.3}`" + `: the bounds from which a run warns and fails, either of which may be
+` + "`off`" + `, or left out to keep its default. The file may also be the manifest of a run, whose effective configuration is then used.
 ` + describer.Tables(reflect.ValueOf(*Default()))
 }
 
@@ -56,6 +57,8 @@ var describer = describe.Writer{
 			return "event field → column"
 		case reflect.TypeFor[Roles]():
 			return "role → event type or list"
+		case reflect.TypeFor[Gate]():
+			return "gate"
 		}
 		return ""
 	},

@@ -139,6 +139,8 @@ func (c *Config) faults() []Fault {
 
 	c.rules(k)
 	c.audiences(k)
+	c.gates(k)
+	c.monitoring(k)
 	for i := range c.Targets {
 		c.target(k, i)
 	}

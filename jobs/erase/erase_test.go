@@ -83,6 +83,7 @@ out: %[1]s/out
 targets: [{name: churn, kind: churn, horizon: 45d}]
 segmentations: [{name: behaviour, k: 3}]
 models: {baselines: false}
+gates: {action: off}
 %[2]s`, dir, extra)), os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)

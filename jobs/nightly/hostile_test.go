@@ -83,6 +83,7 @@ out: %[5]s
 targets: [{name: churn, kind: churn, horizon: 45d}, {name: odd, kind: propensity, role: purchase, where: {category: %[3]s}, horizon: 45d}]
 segmentations: [{name: behaviour, k: 2}]
 models: {baselines: false}
+gates: {action: off}
 features:
   custom:
     - {name: odd_spend, aggregate: sum, column: amount, where: {role: purchase, category: %[3]s}}

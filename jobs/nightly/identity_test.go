@@ -148,6 +148,7 @@ currency_rates: {path: DIR/rates.parquet, columns: {date: day}}
 time_zone: America/New_York
 targets:
   - {name: churn, kind: churn, horizon: 45d}
+gates: {action: off}
 `, "DIR", dir) + "out: " + filepath.Join(t.TempDir(), "out") + "\n" + extra
 	c, err := config.Parse("chain", []byte(text), os.LookupEnv)
 	if err != nil {

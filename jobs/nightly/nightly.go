@@ -29,6 +29,8 @@ type Options struct {
 	Log     zerolog.Logger
 	// Progress, which may be nil, hears how far a step is.
 	Progress func(step string, done, total int64)
+	// Watch, which may be nil, hears of every step that is over. Steps do not overlap.
+	Watch func(step string, began, ended time.Time, err error)
 	// Now is the clock for the manifest; it never reaches a published table.
 	Now func() time.Time
 }
@@ -44,6 +46,7 @@ type run struct {
 	space   *spool.Budget // of what may lie in memory or on disk
 	spool   *spool.Spool  // of feature tables
 	hold    *publish.Hold // the right to publish the date, once it is taken
+	checks  *checks       // of what was measured; nil before there is any
 	summary *Summary
 	started time.Time
 }
@@ -67,6 +70,9 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return r.finish(err)
 	}
+	if err := r.examine(ctx, in, history); err != nil {
+		return r.finish(err)
+	}
 	questions, err := r.ask(ctx, in, history)
 	if err != nil {
 		return r.finish(err)
@@ -85,6 +91,9 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	}
 	forecast, err := r.forecast(ctx, table, questions)
 	if err != nil {
+		return r.finish(err)
+	}
+	if err := r.gate(ctx, table, questions, answers, forecast); err != nil {
 		return r.finish(err)
 	}
 	return r.finish(r.publish(ctx, in, history, table, groups, answers, forecast))
@@ -124,6 +133,7 @@ func (r *run) finish(err error) (*Summary, error) {
 	}
 	r.measure()
 	if err != nil {
+		err = r.afterGates(err)
 		s.Status, s.Error, s.ExitCode = StatusFailed, err.Error(), ExitCode(err)
 	}
 	return s, err
@@ -154,6 +164,9 @@ func (r *run) step(name string, work func() error) error {
 	err := work()
 	stage := Stage{Name: name, Seconds: r.Now().Sub(start).Seconds(), CPUSeconds: cpuSeconds() - cpu}
 	r.summary.Stages = append(r.summary.Stages, stage)
+	if r.Watch != nil {
+		r.Watch(name, start, r.Now(), err)
+	}
 	if err == nil {
 		r.Log.Info().Str("step", name).Float64("seconds", stage.Seconds).Float64("cpu_seconds", stage.CPUSeconds).Msg("done")
 	}

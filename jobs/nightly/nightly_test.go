@@ -103,6 +103,7 @@ targets:
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Gates.Action = config.GatesOff // a shop that nobody new comes to
 	return c
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/datause"
+	"github.com/shoal-data/shoal/jobs/earlier"
 	"github.com/shoal-data/shoal/jobs/modelfiles"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
@@ -36,9 +37,12 @@ type input struct {
 	// pointer names the runs there were when this one began; the segments of the
 	// one before it are part of its input.
 	pointer  publish.Pointer
-	before   string // date and id of that run; empty when there is none
+	before   string // date and id of that run, and of the others it is compared with; empty when there is none
 	contacts uint64 // digest of what audiences have hashes of; 0 when there is none
 	use      *publish.DataUse
+	// These are what it is compared with; nil when there is none that can be read.
+	previous, lastYear *earlier.Run
+	matured            []string // dates of runs whose scores can be held against what happened
 }
 
 // open finds the files and takes the date, and stops when this very run is
@@ -89,6 +93,9 @@ func (r *run) find(ctx context.Context) (*input, error) {
 	}
 	if dates := segments.Before(in.pointer, r.Date); len(dates) > 0 {
 		in.before = dates[0] + " " + in.pointer.Dates[dates[0]].Run
+	}
+	if err := r.lookBack(ctx, in); err != nil {
+		return nil, err
 	}
 	in.fingerprint = fingerprint(in.plan, in.before)
 	r.summary.PseudonymKey = in.plan.KeyFingerprint()
@@ -404,6 +411,15 @@ func (r *run) manifest(in *input) (*publish.Manifest, error) {
 	return m, err
 }
 
+// summaryOf is what a published run said of itself.
+func summaryOf(m *publish.Manifest) (*Summary, error) {
+	var s Summary
+	if err := json.Unmarshal(m.Summary, &s); err != nil {
+		return nil, BadData(fmt.Errorf("the manifest of run %s has no summary: %w", m.RunID, err))
+	}
+	return &s, nil
+}
+
 // Published reads the run that the pointer names for a date, and its summary.
 func Published(ctx context.Context, fsys storage.FS, out, date string) (*publish.Manifest, *Summary, error) {
 	m, ok, err := publish.ReadCurrent(ctx, fsys, out, date)
@@ -413,9 +429,9 @@ func Published(ctx context.Context, fsys storage.FS, out, date string) (*publish
 	if !ok {
 		return nil, nil, NoInput(fmt.Errorf("%s: no run is published for %s: %w", out, date, fs.ErrNotExist))
 	}
-	var s Summary
-	if err := json.Unmarshal(m.Summary, &s); err != nil {
-		return nil, nil, BadData(fmt.Errorf("%s: the manifest of run %s has no summary: %w", out, m.RunID, err))
+	s, err := summaryOf(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", out, err)
 	}
-	return m, &s, nil
+	return m, s, nil
 }

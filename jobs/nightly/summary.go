@@ -2,6 +2,7 @@ package nightly
 
 import (
 	"github.com/shoal-data/shoal/jobs/audiences"
+	"github.com/shoal-data/shoal/jobs/gates"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/value"
 	"github.com/shoal-data/shoal/models"
@@ -36,6 +37,7 @@ type Summary struct {
 	Segments []SegmentSummary  `json:"segments,omitempty"`
 	Targets  []predict.Summary `json:"targets,omitempty"`
 	Value    *value.Summary    `json:"value,omitempty"`
+	Gates    []gates.Verdict   `json:"gates,omitempty"`
 	Tables   map[string]int64  `json:"tables,omitempty"` // rows by table
 
 	Audiences []audiences.Result `json:"audiences,omitempty"`

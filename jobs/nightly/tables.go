@@ -50,8 +50,9 @@ func (r *run) tabulate(ctx context.Context, in *input, h *history, t *table, g *
 		return nil, err
 	}
 	tables := append([]outputs.Table{r.customerScores(t, g, all, v), r.featureTable(t), changed}, about...)
-	return append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.CurveTable(all, r.stamp()), predict.EffectTable(all, r.stamp()),
-		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report), past), nil
+	tables = append(tables, r.metricTable(g, all, v), predict.CalibrationTable(all, r.stamp()), predict.CurveTable(all, r.stamp()), predict.EffectTable(all, r.stamp()),
+		predict.AuditTable(all, r.stamp()), r.rejectedTable(h.report), past)
+	return append(tables, r.checkTables()...), nil
 }
 
 // customerScores is the table that campaigns are run from: a row a customer.

@@ -21,4 +21,8 @@ var RowIs = []struct{ Table, Meaning string }{
 	{"feature_effects", "A feature of the model that scores the customers: how much it matters, and which way, over tenths of the customers."},
 	{"label_audit", "A target and a snapshot: what its labels are made of."},
 	{"rejected_rows", "A row of the input that could not be used: a sample of them, with the reason."},
+	{"score_backtest", "A target and an earlier run: how right its scores were, now that their outcomes are known."},
+	{"data_quality", "A measure of the input: its value beside the run before, last year and what was to be expected, and what the gates say of it."},
+	{"drift", "A feature or score and what it is compared with: how far its distribution has moved, and what the gates say of it."},
+	{"drift_bins", "A bin of a feature or score: how many customers it holds, here and in what it is compared with."},
 }

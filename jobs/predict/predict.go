@@ -78,6 +78,7 @@ type Answer struct {
 	targets.Target
 	*scoring.Scores                // of eligible customers; of nobody when there is no model
 	Fitted          *scoring.Model // the model that scores; nil when there is none
+	Tested          []float64      // its probabilities of the test snapshot's eligible customers
 	Metrics         []outputs.Metric
 	Calibration     []Reliability
 	Curves          []CurvePoint
@@ -428,7 +429,7 @@ func (a *Answer) choose(ctx context.Context, p Params, q Question, all []*tested
 			to.Model = best.figures[name]
 		}
 	}
-	a.Fitted, a.Summary.Champion = champion.Model, champion.Name
+	a.Fitted, a.Tested, a.Summary.Champion = champion.Model, champion.probability, champion.Name
 	for i := range a.Metrics {
 		a.Metrics[i].Champion = a.Metrics[i].Model == champion.Name
 	}

@@ -111,6 +111,7 @@ features: {families: [recency, frequency], windows: [30d]}
 segmentations: [{name: behaviour, k: 2, restarts: 1}]
 targets: [{name: churn, kind: churn, horizon: 30d}]
 models: {snapshots: 1}
+gates: {action: off}
 `, in, out)), os.LookupEnv)
 	must(t, err)
 	return c

@@ -52,7 +52,7 @@ func newTrial(ctx context.Context, in Input, t *features.Table) (*trial, error) 
 	if w.bought, err = b.of(t, HoldoutColumn); err != nil {
 		return nil, err
 	}
-	if w.spent, err = b.of(t, spendColumn); err != nil {
+	if w.spent, err = b.of(t, SpendColumn); err != nil {
 		return nil, err
 	}
 	p := gammagamma.DefaultParams()

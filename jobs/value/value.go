@@ -57,7 +57,7 @@ func HoldoutDays(horizon, history int) int {
 // the one as long before it.
 const (
 	HoldoutColumn  = "holdout.purchase_days"
-	spendColumn    = "holdout.spend"
+	SpendColumn    = "holdout.spend"
 	waitColumn     = "holdout.next_purchase"
 	previousColumn = "holdout.previous_purchase_days"
 	paidColumn     = "holdout.previous_spend"
@@ -86,7 +86,7 @@ func Labels(until timeline.AsOf, days int) []features.Label {
 			out := tl.Between(h.AsOf, until)
 			return float64(out.DaysWith(datasets.Purchase))
 		}},
-		{Name: spendColumn, Unit: "currency", Value: func(tl *timeline.Timeline, h *timeline.History) float64 {
+		{Name: SpendColumn, Unit: "currency", Value: func(tl *timeline.Timeline, h *timeline.History) float64 {
 			out := tl.Between(h.AsOf, until)
 			return spent(&out.Events, math.MinInt32)
 		}},

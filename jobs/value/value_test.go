@@ -42,7 +42,7 @@ var columns = []struct {
 	{features.RefundLifetime, func(c customer) float64 { return c.refund }},
 	{"engaged", func(c customer) float64 { return c.engaged }},
 	{HoldoutColumn, func(c customer) float64 { return c.later }},
-	{spendColumn, func(c customer) float64 { return c.spent }},
+	{SpendColumn, func(c customer) float64 { return c.spent }},
 	{waitColumn, func(c customer) float64 { return c.wait }},
 	{previousColumn, func(c customer) float64 { return c.previous }},
 	{paidColumn, func(c customer) float64 { return c.paid }},
@@ -401,7 +401,7 @@ func TestLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{HoldoutColumn: 2, spendColumn: 64 + 128 - 10 + 256, waitColumn: 3, previousColumn: 2, paidColumn: 2 + 8 + 16 - 3}
+	want := map[string]float64{HoldoutColumn: 2, SpendColumn: 64 + 128 - 10 + 256, waitColumn: 3, previousColumn: 2, paidColumn: 2 + 8 + 16 - 3}
 	if !maps.Equal(got, want) {
 		t.Errorf("labels %v, want %v", got, want)
 	}

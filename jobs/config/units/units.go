@@ -292,6 +292,40 @@ func (a AutoInt) Number() (float64, bool)    { return float64(a.N), !a.Auto }
 func (a AutoInt) Bare() bool                 { return !a.Auto }
 func (a AutoInt) Pattern() (string, float64) { return `^auto$`, math.Inf(-1) }
 
+// Bound is a number or off. Number means nothing when Off is set.
+type Bound struct {
+	Off   bool
+	Value float64
+}
+
+// UnmarshalText reads off or a number.
+func (x *Bound) UnmarshalText(b []byte) error {
+	if string(b) == "off" {
+		*x = Bound{Off: true}
+		return nil
+	}
+	v, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return fmt.Errorf("%q is neither off nor a number", b)
+	}
+	*x = Bound{Value: v}
+	return nil
+}
+
+// MarshalText writes off or the number.
+func (x Bound) MarshalText() ([]byte, error) {
+	if x.Off {
+		return []byte("off"), nil
+	}
+	return strconv.AppendFloat(nil, x.Value, 'g', -1, 64), nil
+}
+
+func (x Bound) String() string             { b, _ := x.MarshalText(); return string(b) }
+func (x Bound) Want() string               { return "off or a number" }
+func (x Bound) Number() (float64, bool)    { return x.Value, !x.Off }
+func (x Bound) Bare() bool                 { return !x.Off }
+func (x Bound) Pattern() (string, float64) { return `^(off|[0-9.eE+-]+)$`, math.Inf(-1) }
+
 // AutoDays is a number of days or auto. Days means nothing when Auto is set.
 type AutoDays struct {
 	Auto bool

@@ -22,6 +22,7 @@ func TestScalars(t *testing.T) {
 		{new(Size), "7B", "7B"}, {new(Size), "512", ""}, {new(Size), "0.3B", ""}, {new(Size), "9e9GiB", ""}, {new(Size), "8388608TiB", ""}, {new(Size), "MiB", ""},
 		{new(Memory), "25%", "25%"}, {new(Memory), "12.5%", "12.5%"}, {new(Memory), "1GiB", "1GiB"}, {new(Memory), "0%", ""}, {new(Memory), "101%", ""}, {new(Memory), "NaN%", ""},
 		{new(AutoInt), "auto", "auto"}, {new(AutoInt), "-3", "-3"}, {new(AutoInt), "", ""}, {new(AutoInt), "3.0", ""},
+		{new(Bound), "off", "off"}, {new(Bound), "0.25", "0.25"}, {new(Bound), "on", ""}, {new(Bound), "NaN", ""}, {new(Bound), "1e999", ""}, {new(Bound), "", ""},
 		{new(AutoDays), "auto", "auto"}, {new(AutoDays), "2w", "14d"}, {new(AutoDays), "Auto", ""},
 		{new(Within), "ever", "ever"}, {new(Within), "auto", "auto"}, {new(Within), "3w", "21d"}, {new(Within), "never", ""},
 		{new(Date), "2024-02-29", "2024-02-29"}, {new(Date), "2023-02-29", ""}, {new(Date), "2024-2-1", ""}, {new(Date), "", ""},
@@ -86,6 +87,9 @@ func TestRoundTrip(t *testing.T) {
 		same(AutoInt{N: int(int32(n))}, &ai, func() Scalar { return ai })
 		var ad AutoDays
 		same(AutoDays{Days: days}, &ad, func() Scalar { return ad })
+		var x Bound
+		same(Bound{Value: float64(n) / 1000}, &x, func() Scalar { return x })
+		same(Bound{Off: true}, &x, func() Scalar { return x })
 		var w Within
 		same(Within{Days: days}, &w, func() Scalar { return w })
 	})

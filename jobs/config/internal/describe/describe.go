@@ -102,11 +102,13 @@ func (w Writer) schemaOf(t reflect.Type) *jsonschema.Schema {
 	if v, ok := reflect.Zero(t).Interface().(units.Scalar); ok {
 		pattern, least := v.Pattern()
 		s := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: pattern}, variable()}}
-		switch _, decimal := v.(units.Decimal); {
-		case decimal:
+		switch v.(type) {
+		case units.Decimal, units.Bound:
 			s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "number"})
-		case !math.IsNaN(least):
-			s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "integer"})
+		default:
+			if !math.IsNaN(least) {
+				s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "integer"})
+			}
 		}
 		return s
 	}
@@ -195,7 +197,7 @@ func (w Writer) section(b *strings.Builder, path, title string, defaults reflect
 		def := defaults.Field(f.Index)
 		key := path + f.Key
 		_, isScalar := def.Interface().(units.Scalar)
-		isSection := f.Type.Kind() == reflect.Struct && !isScalar
+		isSection := f.Type.Kind() == reflect.Struct && !isScalar && w.Text(f.Type) == "" // what has words needs no section
 		isSections := f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct
 		shown := ""
 		switch {
@@ -275,6 +277,8 @@ func nameOf(t reflect.Type) string {
 		return "date"
 	case units.Decimal:
 		return "number"
+	case units.Bound:
+		return "`off` or number"
 	}
 	switch t.Kind() {
 	case reflect.String:
