@@ -19,7 +19,7 @@
   });
 
   // Tips: the marks' titles, shown at once and by the keyboard too.
-  var tip = d.getElementById("tip"), marked = null;
+  var tip = d.getElementById("tip"), marked = null, shownAt = 0;
   all(".chart svg").forEach(function (svg) {
     all("title", svg).forEach(function (t) {
       if (t.parentNode === svg) return;
@@ -30,7 +30,7 @@
   function hide() { tip.hidden = true; if (marked) { marked.classList.remove("on"); marked = null; } }
   function show(mark, x, y) {
     if (marked && marked !== mark) marked.classList.remove("on");
-    marked = mark; mark.classList.add("on");
+    marked = mark; mark.classList.add("on"); shownAt = window.scrollY;
     if (tip.textContent !== mark.dataset.tip) tip.textContent = mark.dataset.tip;
     tip.hidden = false;
     var w = tip.offsetWidth, h = tip.offsetHeight, right = root.clientWidth - w - 8;
@@ -45,7 +45,8 @@
     var m = e.target.closest && e.target.closest("[data-tip]");
     if (m) show(m, e.clientX, e.clientY); else hide();
   });
-  d.addEventListener("scroll", hide, { passive: true });
+  // Scrolling before a tip was shown may be told of after it.
+  d.addEventListener("scroll", function () { if (Math.abs(window.scrollY - shownAt) > 2) hide(); }, { passive: true });
   all(".chart svg").forEach(function (svg) {
     var at = -1;
     svg.addEventListener("keydown", function (e) {
