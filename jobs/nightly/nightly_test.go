@@ -404,6 +404,10 @@ want = {
     "label_audit": {"target": pa.string()},
     "model_metrics": {"metric": pa.string(), "value": pa.float64(), "champion": pa.bool_()},
     "rejected_rows": {"reason": pa.string()},
+    "score_backtest": {"target": pa.string(), "auc": pa.float64(), "value_actual": pa.decimal128(18, 4)},
+    "data_quality": {"metric": pa.string(), "value": pa.float64(), "status": pa.string()},
+    "drift": {"name": pa.string(), "psi": pa.float64(), "ks": pa.float64()},
+    "drift_bins": {"name": pa.string(), "of_null": pa.bool_(), "actual_count": pa.int64()},
 }
 con = duckdb.connect()
 con.execute("SET TimeZone = 'UTC'")
