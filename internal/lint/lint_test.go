@@ -122,6 +122,7 @@ var large = map[string]string{
 	"models/gbdt":       "one method: fits, data sets, scoring and two file formats of one model; bins, growth and kernels are packages under internal",
 	"features/timeline": "one log, from appended events to histories and outcomes; who may see which events is decided in one place",
 	"jobs/segments":     "a night of a segmentation: divided, recognised, described and laid out share one state; naming, kinship and the roll of customers are packages below",
+	"jobs/report":       "one page: a file a section of it; drawing and the questions to the tables are packages below",
 	"jobs/publish":      "one protocol: staging, lease, placing, pointer and manifest hold only together",
 }
 

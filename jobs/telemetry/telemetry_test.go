@@ -89,7 +89,7 @@ func job(t *testing.T, stale int, extra string) *config.Config {
 	return c
 }
 
-func run(t *testing.T, ctx context.Context, c *config.Config, env map[string]string) (*nightly.Summary, error, string) {
+func run(t *testing.T, ctx context.Context, c *config.Config, env map[string]string) (*nightly.Summary, string, error) {
 	t.Helper()
 	for k, v := range env { // the trace exporter reads the process's own
 		t.Setenv(k, v)
@@ -98,7 +98,7 @@ func run(t *testing.T, ctx context.Context, c *config.Config, env map[string]str
 	crew := New(ctx, func(k string) string { return env[k] }, "1.2.3", zerolog.New(&log))
 	s, err := crew.Run(ctx, nightly.Options{Config: c, Date: date, FS: storage.Local(), Version: "1.2.3", Log: zerolog.Nop(), Now: time.Now})
 	crew.Close()
-	return s, err, log.String()
+	return s, log.String(), err
 }
 
 // metric is the value of a metric in text; "" when it is not there.
@@ -123,7 +123,7 @@ func TestMetricsFile(t *testing.T) {
 		return string(data)
 	}
 	c := job(t, 0, fmt.Sprintf("monitoring: {metrics_file: %q, job: shop}\n", file))
-	s, err, log := run(t, t.Context(), c, nil)
+	s, log, err := run(t, t.Context(), c, nil)
 	if err != nil || log != "" {
 		t.Fatalf("%v %s", err, log)
 	}
@@ -136,7 +136,7 @@ func TestMetricsFile(t *testing.T) {
 	}
 	stale := job(t, 9, "")
 	stale.Monitoring = c.Monitoring
-	s, err, log = run(t, t.Context(), stale, nil)
+	s, log, err = run(t, t.Context(), stale, nil)
 	text = read()
 	if nightly.ExitCode(err) != nightly.ExitBadData || log != "" || metric(text, "shoal_last_run_success") != "0" || metric(text, "shoal_last_run_exit_code") != "65" ||
 		metric(text, lastSuccess) != success || !strings.Contains(text, `shoal_gate_status{gate="freshness",job_name="shop"} 2`) {
@@ -148,7 +148,7 @@ func TestPushgateway(t *testing.T) {
 	l := listen(t)
 	env := map[string]string{"SHOAL_PUSHGATEWAY_USER": "me", "SHOAL_PUSHGATEWAY_PASSWORD": "hidden"}
 	c := job(t, 0, "monitoring: {pushgateway: "+l.URL+"}\n")
-	if _, err, log := run(t, t.Context(), c, env); err != nil || log != "" {
+	if _, log, err := run(t, t.Context(), c, env); err != nil || log != "" {
 		t.Fatalf("%v %s", err, log)
 	}
 	// Added, not replaced: what this night does not know stands.
@@ -157,7 +157,7 @@ func TestPushgateway(t *testing.T) {
 		t.Errorf("%v", l.sent)
 	}
 	stale := job(t, 9, "monitoring: {pushgateway: "+l.URL+"}\n")
-	if _, err, _ := run(t, t.Context(), stale, env); nightly.ExitCode(err) != nightly.ExitBadData {
+	if _, _, err := run(t, t.Context(), stale, env); nightly.ExitCode(err) != nightly.ExitBadData {
 		t.Fatal(err)
 	}
 	if got := l.got(key); len(got) != 2 || strings.Contains(got[1], lastSuccess) || !strings.Contains(got[1], "shoal_last_run_success") {
@@ -187,7 +187,7 @@ func TestLineage(t *testing.T) {
 			stale int
 			last  string
 		}{{t.Context(), 0, "COMPLETE"}, {t.Context(), 9, "FAIL"}, {ended, 0, "ABORT"}} {
-			_, _, log := run(t, night.ctx, job(t, night.stale, ""), w.env)
+			_, log, _ := run(t, night.ctx, job(t, night.stale, ""), w.env)
 			got := w.events()
 			if log != "" || len(got) != 2*i+2 {
 				t.Fatalf("%s: %d events, %s", w.name, len(got), log)
@@ -216,7 +216,7 @@ func TestLineage(t *testing.T) {
 	if l.auth["POST /api/v1/lineage"] != "Bearer hidden" {
 		t.Errorf("%q", l.auth)
 	}
-	if _, err, _ := run(t, t.Context(), job(t, 0, ""), map[string]string{"OPENLINEAGE_URL": l.URL, "OPENLINEAGE_DISABLED": "true"}); err != nil || len(l.got("POST /api/v1/lineage")) != 6 {
+	if _, _, err := run(t, t.Context(), job(t, 0, ""), map[string]string{"OPENLINEAGE_URL": l.URL, "OPENLINEAGE_DISABLED": "true"}); err != nil || len(l.got("POST /api/v1/lineage")) != 6 {
 		t.Errorf("%v, %d events", err, len(l.got("POST /api/v1/lineage")))
 	}
 }
@@ -251,7 +251,7 @@ func names(data []byte, path ...protowire.Number) []string {
 func TestTraces(t *testing.T) {
 	l := listen(t)
 	const parent = "4bf92f3577b34da6a3ce929d0e0e4736"
-	_, err, log := run(t, t.Context(), job(t, 0, ""), map[string]string{
+	_, log, err := run(t, t.Context(), job(t, 0, ""), map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": l.URL, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hidden", "OTEL_SERVICE_NAME": "nights", "TRACEPARENT": "00-" + parent + "-00f067aa0ba902b7-01"})
 	if err != nil || log != "" {
 		t.Fatalf("%v %s", err, log)
@@ -279,7 +279,7 @@ func TestNobodyListens(t *testing.T) {
 	gone.Close()
 	for _, url := range []string{refuses.URL, gone.URL} {
 		c := job(t, 0, "monitoring: {metrics_file: /dev/null/shoal.prom, pushgateway: "+url+"}\n")
-		s, err, log := run(t, t.Context(), c, map[string]string{
+		s, log, err := run(t, t.Context(), c, map[string]string{
 			"OPENLINEAGE_URL": strings.Replace(url, "http://", "http://user:hidden@", 1), "OPENLINEAGE_API_KEY": "hidden", "SHOAL_PUSHGATEWAY_USER": "me", "SHOAL_PUSHGATEWAY_PASSWORD": "hidden",
 			"OTEL_EXPORTER_OTLP_ENDPOINT": strings.Replace(url, "http://", "http://user:hidden@", 1), "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hidden", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000"})
 		if err != nil || s.Status != nightly.StatusPublished {
@@ -295,7 +295,7 @@ func TestNobodyListens(t *testing.T) {
 		}
 	}
 	for _, env := range []map[string]string{{"OPENLINEAGE_URL": "ftp://user:hidden@x"}, {"OPENLINEAGE__TRANSPORT__TYPE": "kafka"}, {"OPENLINEAGE__TRANSPORT__TYPE": "file"}} {
-		if _, err, log := run(t, t.Context(), job(t, 0, ""), env); err != nil || !strings.Contains(log, "telemetry.lineage") || strings.Contains(log, "hidden") {
+		if _, log, err := run(t, t.Context(), job(t, 0, ""), env); err != nil || !strings.Contains(log, "telemetry.lineage") || strings.Contains(log, "hidden") {
 			t.Errorf("%v: %v %s", env, err, log)
 		}
 	}
