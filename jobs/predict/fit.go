@@ -71,10 +71,18 @@ func (s *sample) useful(ctx context.Context, p Params, y []float64, sp split) (*
 	return s.data.Select(ctx, tp, names)
 }
 
+// latestOutcomes of either kind are enough to calibrate on one date: fewer would add
+// more chance than there is between dates.
+const latestOutcomes = 400
+
 // A candidate is a way to learn a target.
 type candidate struct {
 	name string
 	hold int // rows that it is calibrated on at most; 0 is all
+	// latest asks for the newest date's rows alone to calibrate on, where they are
+	// enough: a rule of one column cannot tell dates apart, and whoever went by it
+	// would take the rates that were seen last.
+	latest bool
 	// fit learns from some rows of the sample; hold, nil on the final fit, says when
 	// to stop. It also returns the log-odds of the rows of hold.
 	fit func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error)
@@ -174,7 +182,7 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		scores, err := useful.Scores(ctx, m, hold, p.Workers)
 		return nil, scores, err
 	}
-	all := []candidate{{Recency, 0, recency}, {Logistic, logisticRows, logistic}, {Trees, 0, trees}}
+	all := []candidate{{Recency, 0, true, recency}, {Logistic, logisticRows, false, logistic}, {Trees, 0, false, trees}}
 	if p.Baselines {
 		all = append(all, a.baselines(p, in, s, labels, held, y)...)
 	}
@@ -187,7 +195,7 @@ const baselineRows = 8_000
 // baselines are the ways of an afternoon.
 func (a *Answer) baselines(p Params, in Input, s *sample, labels func([]uint32) []float64, held func(*scoring.Model, []uint32) ([]float64, error), y []float64) []candidate {
 	learn := func(name string, hold int, fit func(ctx context.Context, f *scoring.Model, rows []uint32) error) candidate {
-		return candidate{name, hold, func(ctx context.Context, rows, out []uint32) (*scoring.Model, []float64, error) {
+		return candidate{name, hold, false, func(ctx context.Context, rows, out []uint32) (*scoring.Model, []float64, error) {
 			f := &scoring.Model{Name: name, Columns: in.Linear}
 			if err := fit(ctx, f, thin(rows, baselineRows)); err != nil {
 				return nil, nil, err
@@ -249,7 +257,7 @@ type learnt struct {
 // learn fits a candidate twice: on the rows of the split that are not held out, whose
 // model shows on the others when to stop and how far its scores are to be
 // trusted; and on all of them, for use.
-func (c candidate) learn(ctx context.Context, sp split, y []float64) (*learnt, error) {
+func (c candidate) learn(ctx context.Context, s *sample, sp split, y []float64) (*learnt, error) {
 	hold := sp.hold
 	if c.hold > 0 {
 		hold = thin(hold, c.hold)
@@ -265,11 +273,15 @@ func (c candidate) learn(ctx context.Context, sp split, y []float64) (*learnt, e
 	if err != nil || scores == nil {
 		return &learnt{Model: f}, err
 	}
-	labels := make([]float64, len(hold))
-	for k, i := range hold {
+	trusted := hold
+	if newest := s.newest(hold); c.latest && enough(y, newest, latestOutcomes) {
+		trusted = newest
+	}
+	labels := make([]float64, len(trusted))
+	for k, i := range trusted {
 		labels[k] = y[i]
 	}
-	f.Calibration, _, err = calibrate.Fit(ctx, calibrate.DefaultParams(), scores, labels)
+	f.Calibration, _, err = calibrate.Fit(ctx, calibrate.DefaultParams(), scores[len(hold)-len(trusted):], labels)
 	if errors.Is(err, calibrate.ErrOneClass) {
 		err = nil
 	}

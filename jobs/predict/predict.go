@@ -184,7 +184,7 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	var grown *learnt
 	candidates := a.candidates(p, q, in, s, useful, y)
 	for _, c := range candidates {
-		f, err := c.learn(ctx, sp, y)
+		f, err := c.learn(ctx, s, sp, y)
 		if errors.Is(err, transform.ErrConstant) {
 			continue // there is nothing for it to learn from
 		}
@@ -242,7 +242,7 @@ func (a *Answer) renew(ctx context.Context, p Params, candidates []candidate, s 
 			continue
 		}
 		said := slices.Clone(a.Warnings)
-		f, err := c.learn(ctx, sp, y)
+		f, err := c.learn(ctx, s, sp, y)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 			return err
 		}
 		if fit.K == 0 {
-			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers", d.KMin, d.KMax)
+			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers (a number as k divides them all the same)", d.KMin, d.KMax)
 			d.forget()
 			return nil
 		}
