@@ -176,11 +176,11 @@ func (r *run) trends(ctx context.Context, in *input) (outputs.Table, error) {
 
 // runBefore is the run that this one continues; nil without one that can be read.
 func (r *run) runBefore(ctx context.Context, in *input) (*report.Run, error) {
-	date, id, ok := strings.Cut(in.before, " ")
-	if !ok {
+	of := strings.Fields(in.before) // its date and id, and after them the runs that have matured
+	if len(of) < 2 {
 		return nil, nil
 	}
-	m, err := publish.ReadManifest(ctx, r.FS, r.Config.Out, date, id)
+	m, err := publish.ReadManifest(ctx, r.FS, r.Config.Out, of[0], of[1])
 	switch {
 	case err == nil:
 		return report.Published(r.FS, r.Config.Out, m), nil

@@ -247,6 +247,3 @@ func (b *builder) dependence(name, feature, unit string) *Figure {
 	f.Chart = chart.Bars(f.frame(values, ""), chart.Axis{Format: axisNumber}, nil, bars)
 	return f
 }
-
-// backtest is how earlier scores did.
-func (b *builder) backtest(name string) *Figure { return nil }

@@ -126,38 +126,47 @@ func (b *builder) since() *Figure {
 	return f
 }
 
-// changed is whom the table of changes tells of.
+// changed is whom the table of changes tells of, and by what.
 func (b *builder) changed() []*Figure {
-	f := &Figure{ID: "changed", Title: "Who is different", About: "The table changes has a row for each of them, with the old values and the new."}
-	r, ok := b.query(f, query.From("changes").Get("change", query.Col("change")).Get("moved", query.Col("moved")).Get("customers", query.Count()).Order("customers DESC", "change", "moved"),
-		text("change", "What became of them"), Column{"moved", "What moved", func(v query.Value) string { return words(asText(v)) }}, whole("customers", "Customers"))
-	if !ok {
-		return nil // there is no such table, or nobody is different: the runs' counts say as much
-	}
+	f := &Figure{ID: "changed", Title: "Who is different", About: "Customers who are new, gone, or differ from the run before by more than publish.changes says. The table changes has a row for each of them, with the old values and the new."}
+	by := &Figure{ID: "moved", Title: "What moved", About: "Customers who changed, by the columns that moved together."}
 	if b.run.Before == nil {
 		return nil // everybody is new
 	}
-	var bars []chart.Bar
-	for i := range min(r.Len(), 10) {
-		name := r.T(i, "change")
-		if !r.At(i, "moved").IsNull() {
-			name += ": " + f.C(i, "moved")
+	r, ok := b.query(f, query.From("changes").Get("change", query.Col("change")).Get("customers", query.Count()).Share("share", "customers").Order("customers DESC", "change"),
+		text("change", "What became of them"), whole("customers", "Customers"), share("share", "Share of them"))
+	if !ok {
+		if _, there := b.run.Columns("changes"); there {
+			f.Missing = "Nobody differs from the run before."
 		}
-		v := chart.Plain(r.F(i, "customers"), f.tip(i, name, "customers"))
+		return []*Figure{f}
+	}
+	var bars []chart.Bar
+	var parts []string
+	for i := range r.Len() {
+		v := chart.Plain(r.F(i, "customers"), f.tip(i, r.T(i, "change"), "customers", "share"))
 		v.Text = f.C(i, "customers")
-		bars = append(bars, chart.Bar{Name: name, Values: []chart.Value{v}})
+		bars = append(bars, chart.Bar{Name: r.T(i, "change"), Values: []chart.Value{v}})
+		parts = append(parts, f.C(i, "customers")+" "+r.T(i, "change"))
 	}
-	f.Reading = fmt.Sprintf("The commonest: %s customers were %s", f.C(0, "customers"), r.T(0, "change"))
-	if !r.At(0, "moved").IsNull() {
-		f.Reading += " in " + strings.ReplaceAll(f.C(0, "moved"), ",", ", ")
-	}
-	f.Reading += "."
+	f.Reading = "Customers since the run before: " + strings.Join(parts, ", ") + "."
 	f.Chart = chart.Bars(f.frame("customers", ""), chart.Axis{Format: axisCount}, nil, bars)
-	return []*Figure{f}
-}
 
-// gates are the checks of the run; none until a table of them is published.
-func (b *builder) gates() []*Figure { return nil }
+	r, ok = b.query(by, query.From("changes").Where(query.NotNull(query.Col("moved"))).Get("moved", query.Col("moved")).Get("customers", query.Count()).Share("share", "customers").Order("customers DESC", "moved"),
+		Column{"moved", "What moved", func(v query.Value) string { return strings.ReplaceAll(words(asText(v)), ",", ", ") }}, whole("customers", "Customers"), share("share", "Share of them"))
+	if !ok {
+		return []*Figure{f}
+	}
+	bars = nil
+	for i := range min(r.Len(), 10) {
+		v := chart.Plain(r.F(i, "customers"), by.tip(i, by.C(i, "moved"), "customers", "share"))
+		v.Text = by.C(i, "customers")
+		bars = append(bars, chart.Bar{Name: by.C(i, "moved"), Values: []chart.Value{v}})
+	}
+	by.Reading = fmt.Sprintf("The commonest: %s customers (%s of those who changed) moved in %s.", by.C(0, "customers"), by.C(0, "share"), by.C(0, "moved"))
+	by.Chart = chart.Bars(by.frame("customers", ""), chart.Axis{Format: axisCount}, nil, bars)
+	return []*Figure{f, by}
+}
 
 func (b *builder) warnings() *Figure {
 	f := &Figure{ID: "warnings", Title: "What to know about this run", Open: true, Wide: true, About: "Warnings do not stop a run; each says what it means for the results."}
@@ -173,6 +182,11 @@ func (b *builder) warnings() *Figure {
 func (b *builder) data() *Section {
 	s := &Section{ID: "data", Title: "Data"}
 	s.add(Block{Figure: b.rejected()}, Block{Figure: b.rejectedRows()}, Block{Figure: b.published()})
+	s.add(Block{Heading: "What came in, measured", ID: "measured"}, Block{Figure: b.eventsByDay()}, Block{Figure: b.measures()})
+	s.add(Block{Heading: "Drift", ID: "drift"})
+	for _, f := range b.drifted() {
+		s.add(Block{Figure: f})
+	}
 	s.add(Block{Heading: "Where it comes from", ID: "lineage"}, Block{Figure: b.lineage()}, Block{Name: "Views that the page's SQL stands on (run in the directory where runs are published)", Text: b.run.views()})
 	if text, err := readable(b.run.Manifest.Config); err == nil {
 		s.add(Block{Name: "Effective configuration", Text: text})

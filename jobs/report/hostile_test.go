@@ -118,7 +118,7 @@ func everything(string) bool { return true }
 func TestHostileTextsStayText(t *testing.T) {
 	// Words that queries ask for; they come from the program, and are made hostile in the
 	// second round, where the figures that ask for them are empty.
-	words := map[string]bool{"target": true, "split": true, "metric": true, "curve": true, "measure": true, "subject": true, "segmentation": true, "customer_id": true}
+	words := map[string]bool{"target": true, "split": true, "metric": true, "curve": true, "measure": true, "subject": true, "segmentation": true, "customer_id": true, "reference": true, "status": true}
 	for name, touch := range map[string]func(column string) bool{
 		"all but what queries ask for": func(c string) bool { return !words[c] },
 		"all":                          func(c string) bool { return c != "customer_id" },
@@ -158,7 +158,8 @@ func TestPagesOfRunsThatLackTables(t *testing.T) {
 		without string
 		says    []string
 	}{
-		"an old run":         {"segment_counts segment_distances customer_map trends changes model_curves feature_effects calibration label_audit", []string{"the run has no table", "There are no predictions in this run"}},
+		"an old run":         {"segment_counts segment_distances customer_map trends changes model_curves feature_effects calibration label_audit data_quality drift drift_bins score_backtest", []string{"the run has no table data_quality", "the run has no table drift", "the run has no table score_backtest", "There are no predictions in this run"}},
+		"no backtest":        {"score_backtest drift_bins", []string{"the run has no table score_backtest", "the run has no table drift_bins"}},
 		"no segments":        {"segments segment_profiles segment_history segment_migrations segment_counts segment_distances customer_map", []string{"There are no segments in this run"}},
 		"no models":          {"model_metrics calibration model_curves feature_effects", []string{"no model could be fitted and tested", "No forecast was tested"}},
 		"nothing but scores": {"features segments segment_profiles segment_history segment_migrations segment_counts segment_distances customer_map trends changes model_metrics calibration model_curves feature_effects label_audit rejected_rows", []string{"There are no segments", "There are no predictions"}},

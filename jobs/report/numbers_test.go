@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,8 +34,8 @@ func night(ctx context.Context, c *config.Config, dates ...string) (page string,
 	return page, nil
 }
 
-// sample is a run of a small generated history that continues another, made once for
-// all tests.
+// sample is a run of a small generated history that continues another, whose scores have come
+// due; made once for all tests.
 var sample = sync.OnceValues(func() (made struct{ dir, out, page string }, err error) {
 	if made.dir, err = os.MkdirTemp("", "shoal-report-"); err != nil {
 		return made, err
@@ -50,7 +51,8 @@ var sample = sync.OnceValues(func() (made struct{ dir, out, page string }, err e
 	if err != nil {
 		return made, err
 	}
-	made.page, err = night(context.Background(), c, "2025-03-24", "2025-03-31")
+	c.Gates.Action = config.GatesWarn // three months lie between the nights, over which customers do drift
+	made.page, err = night(context.Background(), c, "2024-12-26", "2025-03-31")
 	return made, err
 })
 
@@ -96,4 +98,40 @@ func TestEveryNumberIsAQueryOverTheTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	compareNumbers(t, made.page, made.out, 50, 2000)
+}
+
+// What watches over runs has rows in the sample, so that its numbers are compared too, and
+// a picture where it is one.
+func TestWhatWatchesRunsIsShown(t *testing.T) {
+	made, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(made.page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "<main")
+	for id, rows := range map[string]int{"changed": 2, "moved": 3, "gates-input": 3, "gates-drift": 1, "gates-backtest": 1, "events-by-day": 63, "measures": 10, "drift-training": 15, "drift-bins-training": 4, "drift-previous": 15, "drift-bins-previous": 4, "backtest-churn": 1} {
+		_, figure, there := strings.Cut(rest, `<article class="fig`)
+		for there && !strings.HasPrefix(figure[strings.Index(figure, `id="`):], `id="`+id+`"`) {
+			_, figure, there = strings.Cut(figure, `<article class="fig`)
+		}
+		figure, _, _ = strings.Cut(figure, "</article>")
+		if !there {
+			t.Errorf("there is no figure %s", id)
+			continue
+		}
+		if n := strings.Count(figure, "<tr>") - 1; n < rows {
+			t.Errorf("%s has %d rows; there should be %d at least", id, n, rows)
+		}
+		for _, part := range []string{`<p class="reading">`, `<details class="sql">`} {
+			if !strings.Contains(figure, part) {
+				t.Errorf("%s lacks %s", id, part)
+			}
+		}
+		if id != "measures" && !strings.Contains(figure, "<svg") {
+			t.Errorf("%s has no chart", id)
+		}
+	}
 }

@@ -22,8 +22,9 @@ type Value struct {
 	Strong    bool
 }
 
-// Bars draws horizontal bars, one group a name. Values below 0 go left.
-func Bars(f Frame, x Axis, series []string, bars []Bar) template.HTML {
+// Bars draws horizontal bars, one group a name. Values below 0 go left. Bounds are
+// upright lines to compare the bars with.
+func Bars(f Frame, x Axis, series []string, bars []Bar, bounds ...float64) template.HTML {
 	c := &canvas{Frame: f}
 	var all []float64
 	names, texts := 0.0, 0.0
@@ -37,6 +38,7 @@ func Bars(f Frame, x Axis, series []string, bars []Bar) template.HTML {
 	if !x.Fixed {
 		all = append(all, 0)
 	}
+	all = append(all, bounds...)
 	names = min(names, 172)
 	low, high, ticks := x.span(all, 4)
 	per := 15.0
@@ -89,6 +91,9 @@ func Bars(f Frame, x Axis, series []string, bars []Bar) template.HTML {
 	}
 	c.line(origin, top, origin, y, "a")
 	c.WriteString(marks.String())
+	for _, b := range bounds {
+		c.line(s.at(b), top, s.at(b), y, "gd")
+	}
 	c.text((left+right)/2, y+29, "middle", "n", Cut(f.X, Width-4))
 	c.names(series)
 	return c.finish(y + 36)
