@@ -248,7 +248,7 @@ func TestUnitAndCronJobExamples(t *testing.T) {
 		t.Errorf("%+v", job.Spec)
 	}
 	// Its arguments are ones that the program takes.
-	config, _ := written(t, "")
+	config, _ := written(t, "gates: {action: warn}\n")
 	var args []string
 	for _, a := range container.Args {
 		args = append(args, strings.ReplaceAll(a, "/etc/shoal/shoal.yaml", config))
