@@ -242,3 +242,29 @@ func (b *builder) backtest(name string) *Figure {
 func beside(column, err string, times float64) func(r *query.Result, i int) query.Value {
 	return func(r *query.Result, i int) query.Value { return query.Num(r.F(i, column) + times*r.F(i, err)) }
 }
+
+// valueBacktest is what earlier forecasts of value came to.
+func (b *builder) valueBacktest() *Figure {
+	f := &Figure{ID: "backtest-value", Title: "Earlier forecasts, as they turned out", About: "Forecasts of earlier runs whose horizon is over since the run before: what all their customers together were expected to bring, and what they have brought."}
+	r, ok := b.query(f, query.From("score_backtest").Where(query.HasPrefix(query.Col("target"), "value_"), query.IsNull(query.Col("positives"))).
+		Columns("target", "scored_date", "scored_run", "span_days", "customers", "purchases_expected", "purchases_actual", "value_expected", "value_actual", "purchases_mae", "value_mae").
+		Ratio("ratio", "value_actual", "value_expected").Order("scored_date", "span_days", "scored_run"),
+		Column{"target", "Forecast", func(v query.Value) string { return words(asText(v)) }}, text("scored_date", "Made on"), text("scored_run", "By run"), whole("span_days", "Days ahead"), whole("customers", "Customers"), number("purchases_expected", "Days with a purchase, expected"), number("purchases_actual", "actual"), number("value_expected", "Value expected, "+b.currency), number("value_actual", "Actual"), number("purchases_mae", "Mean error, days"), number("value_mae", "Mean error, "+b.currency), share("ratio", "Actual over expected"))
+	if !ok {
+		if _, there := b.run.Columns("score_backtest"); there && f.Missing != "" {
+			f.Missing = "No earlier run's forecast came due since the run before."
+		}
+		return f
+	}
+	var bars []chart.Bar
+	for i := range r.Len() {
+		tip := f.tip(i, r.T(i, "scored_date")+", "+f.C(i, "span_days")+" days", "value_expected", "value_actual", "ratio", "value_mae", "customers")
+		then, now := chart.Plain(r.F(i, "value_expected"), tip), chart.Plain(r.F(i, "value_actual"), tip)
+		then.Text, now.Text = f.C(i, "value_expected"), f.C(i, "value_actual")
+		bars = append(bars, chart.Bar{Name: r.T(i, "scored_date") + ", " + f.C(i, "span_days") + " days", Values: []chart.Value{then, now}})
+	}
+	last := r.Len() - 1
+	f.Reading = fmt.Sprintf("On %s, %s customers were expected to bring %s %s in %s days, and brought %s: %s of it.", f.C(last, "scored_date"), f.C(last, "customers"), f.C(last, "value_expected"), b.currency, f.C(last, "span_days"), f.C(last, "value_actual"), f.C(last, "ratio"))
+	f.Chart = chart.Bars(f.frame(b.currency, ""), chart.Axis{Format: axisCount}, []string{"Expected", "Actual"}, bars)
+	return f
+}

@@ -112,7 +112,7 @@ func TestWhatWatchesRunsIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(data), "<main")
-	for id, rows := range map[string]int{"changed": 2, "moved": 3, "gates-input": 3, "gates-drift": 1, "gates-backtest": 1, "events-by-day": 63, "measures": 10, "drift-training": 15, "drift-bins-training": 4, "drift-previous": 15, "drift-bins-previous": 4, "backtest-churn": 1} {
+	for id, rows := range map[string]int{"changed": 2, "moved": 3, "gates-input": 3, "gates-drift": 1, "gates-backtest": 1, "events-by-day": 63, "measures": 10, "drift-training": 15, "drift-bins-training": 4, "drift-previous": 15, "drift-bins-previous": 4, "backtest-churn": 1, "backtest-purchase": 1, "backtest-value": 2} {
 		_, figure, there := strings.Cut(rest, `<article class="fig`)
 		for there && !strings.HasPrefix(figure[strings.Index(figure, `id="`):], `id="`+id+`"`) {
 			_, figure, there = strings.Cut(figure, `<article class="fig`)

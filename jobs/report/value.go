@@ -21,7 +21,7 @@ func (b *builder) value() *Section {
 	if pareto.Reading != "" {
 		s.Lead = append(s.Lead, pareto.Reading)
 	}
-	s.add(Block{Figure: pareto}, Block{Figure: b.alive()}, Block{Figure: b.expected()}, Block{Figure: b.forecasters("purchases")}, Block{Figure: b.forecasters("value")})
+	s.add(Block{Figure: pareto}, Block{Figure: b.alive()}, Block{Figure: b.expected()}, Block{Figure: b.forecasters("purchases")}, Block{Figure: b.forecasters("value")}, Block{Figure: b.valueBacktest()})
 	return s
 }
 
