@@ -75,7 +75,7 @@ func DefaultGates() Gates {
 		Rows:   off, Customers: off, NullShare: []NullGate{},
 		RowsFall: at(.05, .3), CustomersFall: at(.05, .3), Rejected: at(.2, .5), Duplicates: warn(.2),
 		Freshness: at(1, 3), NullRise: at(.1, .2),
-		VolumeFall: at(.3, .5), VolumeRise: warn(3), EventMix: at(.1, .25), EventGone: at(.5, .8),
+		VolumeFall: at(.4, .5), VolumeRise: warn(3), EventMix: at(.1, .25), EventGone: at(.5, .8),
 		FeatureDrift: at(.25, 1), ScoreDrift: warn(1),
 		BaseRate: at(2, 4), OneClass: GatesFail, AUCFall: at(.05, .15),
 		BacktestAUC: at(.05, .15), BacktestRate: at(1.5, 3),

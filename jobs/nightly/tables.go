@@ -150,7 +150,6 @@ func (r *run) trends(ctx context.Context, in *input) (outputs.Table, error) {
 	s := r.summary
 	add("run", "customers", float64(s.Input.Customers))
 	add("run", "events", float64(s.Input.Events))
-	add("run", "rows_rejected", float64(s.Input.RowsRejected))
 	if s.Value != nil && s.Value.Skipped == "" {
 		add("run", "expected_value", s.Value.ExpectedValue)
 	}

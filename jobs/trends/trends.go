@@ -79,7 +79,7 @@ func Tabulate(rows []Row, stamp []outputs.Column) outputs.Table {
 		l.Text("subject", "What the number is about: run, a segmentation or a target.", func(r Row) string { return r.Subject }),
 		l.Small("segment_id", "The segment; null for all of the subject.", func(r Row) int { return r.Segment }),
 		l.Text("segment_name", "Its name.", func(r Row) string { return r.Name }),
-		l.Text("measure", "run: customers, events, rows_rejected, expected_value; a segmentation: customers, customer_share, revenue_share of a segment; a target: auc of the best model and recency_auc of the rule on the test date, base_rate there, customers scored.", func(r Row) string { return r.Measure }),
+		l.Text("measure", "run: customers, events, expected_value; a segmentation: customers, customer_share, revenue_share of a segment; a target: auc of the best model and recency_auc of the rule on the test date, base_rate there, customers scored.", func(r Row) string { return r.Measure }),
 		l.Float("value", "", "The number, in customers, events, rows, the currency, or a share.", func(r Row) float64 { return r.Value }),
 	})
 }
