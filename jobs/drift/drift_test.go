@@ -33,7 +33,7 @@ func published(t *testing.T, columns []*Column) Past {
 	t.Helper()
 	p := Past{}
 	read := false
-	for _, table := range Tables(Judge(columns, config.DefaultGates(), &gates.Report{}), nil) {
+	for _, table := range Tables(Judge(columns, config.DefaultGates(), &gates.Report{}, 1), nil) {
 		if table.Name != BinsTable {
 			continue
 		}
@@ -88,7 +88,7 @@ func TestScores(t *testing.T) {
 	} {
 		x := tonight(c.of)
 		report := &gates.Report{Action: config.GatesFail}
-		rows := Judge([]*Column{NewScore("p", c.method, x, x[:3000], map[string]Past{Previous: past})}, strict, report)
+		rows := Judge([]*Column{NewScore("p", c.method, x, x[:3000], map[string]Past{Previous: past})}, strict, report, 1)
 		i := slices.IndexFunc(rows, func(r *Row) bool { return r.Reference == Previous })
 		if i < 0 || rows[i].Status != c.want || rows[i].Shift.PSI < c.least || rows[i].Expected != 3000 || rows[i].Actual != 3000 {
 			t.Errorf("%s: %+v, want %s", c.name, rows[i], c.want)
@@ -113,7 +113,7 @@ func TestFeatures(t *testing.T) {
 	}
 	status := func(c *Column, reference string) gates.Status {
 		report := &gates.Report{Action: config.GatesFail}
-		for _, r := range Judge([]*Column{c}, config.DefaultGates(), report) {
+		for _, r := range Judge([]*Column{c}, config.DefaultGates(), report, 1) {
 			if r.Reference == reference {
 				return r.Status
 			}
@@ -124,7 +124,7 @@ func TestFeatures(t *testing.T) {
 	for _, c := range []struct {
 		mean, usual float64
 		want        gates.Status
-	}{{0, 0, gates.OK}, {.3, 0, gates.OK}, {.7, 0, gates.Warn}, {1.3, 0, gates.Fail}, {1.3, .5, gates.OK}, {1.3, math.NaN(), gates.Fail}} {
+	}{{0, 0, gates.OK}, {.3, 0, gates.OK}, {.7, 0, gates.Warn}, {1.3, 0, gates.Warn}, {1.3, .5, gates.OK}, {1.3, math.NaN(), gates.Warn}} {
 		if got := status(column(c.mean, c.usual, nil), Training); got != c.want {
 			t.Errorf("moved by %v, usually PSI %v: %s, want %s", c.mean, c.usual, got, c.want)
 		}
@@ -134,11 +134,15 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("as last year: %s", got)
 	}
 	here := published(t, []*Column{column(0, 0, nil)})
-	if got := status(column(1.3, 0, map[string]Past{LastYear: here}), Training); got != gates.Fail {
+	if got := status(column(1.3, 0, map[string]Past{LastYear: here}), Training); got != gates.Warn {
 		t.Errorf("not as last year: %s", got)
 	}
 	if got := status(column(1.3, 0, map[string]Past{Previous: here}), Previous); got != gates.Fail {
 		t.Errorf("not as yesterday: %s", got)
+	}
+	rows := Judge([]*Column{column(1.3, 0, map[string]Past{Previous: here})}, config.DefaultGates(), &gates.Report{Action: config.GatesFail}, overnight+1)
+	if i := slices.IndexFunc(rows, func(r *Row) bool { return r.Reference == Previous }); i < 0 || rows[i].Status != gates.Warn {
+		t.Errorf("not as weeks ago: %+v", rows)
 	}
 	calendar := column(1.3, 0, nil)
 	calendar.Calendar = true

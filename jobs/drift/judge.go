@@ -14,8 +14,13 @@ import (
 // test snapshot is; PSI grows with the square of a shift.
 const usual = 6
 
-// Judge compares every column with what there is, and judges it by the gates.
-func Judge(columns []*Column, g config.Gates, report *gates.Report) []*Row {
+// overnight is how many days before tonight the run before is at most, for what has
+// moved since to be a fault.
+const overnight = 14
+
+// Judge compares every column with what there is, and judges it by the gates. The run
+// before, if there is one, was so many days before tonight.
+func Judge(columns []*Column, g config.Gates, report *gates.Report, daysBefore int) []*Row {
 	var rows []*Row
 	for _, c := range columns {
 		gate, bounds := "feature_drift", g.FeatureDrift
@@ -48,7 +53,7 @@ func Judge(columns []*Column, g config.Gates, report *gates.Report) []*Row {
 				continue
 			}
 			bounds := bounds
-			if reference == Training {
+			if reference == Training || daysBefore > overnight {
 				// A history that grows, a season, customers that no model was trained on: all
 				// move a column without a fault. What has broken overnight shows against the run before.
 				bounds.Fail.Off = true

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/backtest"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/drift"
@@ -224,7 +225,15 @@ func (r *run) drift(ctx context.Context, c *checks, t *table, q *questions, answ
 			columns = append(columns, drift.NewScore(of.name, v.Summary.Model, of.values, nil, past))
 		}
 	}
-	c.drift = drift.Judge(columns, r.Config.Gates, c.report)
+	days := 0
+	if c.previous != nil {
+		before, err := timeline.ParseAsOf(c.previous.Manifest.Date, r.zone)
+		if err != nil {
+			return err
+		}
+		days = int(r.asOf.Today - before.Today)
+	}
+	c.drift = drift.Judge(columns, r.Config.Gates, c.report, days)
 	return nil
 }
 
