@@ -53,12 +53,13 @@ func (s *Server) Psql(t testing.TB, script string) (string, error) {
 }
 
 // Start starts a server that ends with the test. Where PostgreSQL is not
-// installed the test is skipped, or fails when SHOAL_REQUIRE_ORACLES=1.
+// installed the test is skipped, or fails when SHOAL_REQUIRE_POSTGRES=1: it is a package of
+// the system, which a test cannot bring along.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	bin, err := programs()
 	if err != nil {
-		if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
+		if os.Getenv("SHOAL_REQUIRE_POSTGRES") == "1" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
