@@ -98,9 +98,9 @@ func TestVerifyFindsEveryCorruption(t *testing.T) {
 // TestDiskFull lets the disk of a whole run fill up, at one size after another.
 func TestDiskFull(t *testing.T) {
 	s := newScene(t, sales(), false)
-	step, count := int64(4<<10), 0
+	step, count := int64(64<<10), 0
 	if os.Getenv("SHOAL_SWEEP") == "all" {
-		step = 512
+		step = 4 << 10
 	}
 	for space := int64(0); ; space += step {
 		m, c := clone(s.lake), s.config
