@@ -67,7 +67,7 @@ func TestBackfillInterrupted(t *testing.T) {
 	kills := 0
 	for kills < 20 {
 		child := exec.Command(os.Args[0], "-test.run=^TestDiesInABackfill$")
-		child.Env = append(os.Environ(), "SHOAL_BACKFILL_IN="+tmp+"/trouble", "SHOAL_DIE_AT="+strconv.Itoa(1+rng.IntN(330)))
+		child.Env = append(os.Environ(), "SHOAL_BACKFILL_IN="+tmp+"/trouble", "SHOAL_DIE_AT="+strconv.Itoa(1+rng.IntN(1200)))
 		text, err := child.CombinedOutput()
 		if err == nil {
 			t.Fatalf("done after %d interruptions: kill it sooner", kills)
