@@ -9,12 +9,10 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/shoal-data/shoal/datasets/storage"
-	"github.com/shoal-data/shoal/datasets/tables"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/publish"
 )
@@ -66,17 +64,11 @@ func fault(ctx context.Context, date string, err error) error {
 // not wrap ErrUnusable may be gone when it is tried again.
 func (r *Run) Records(ctx context.Context, table string, columns ...string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		if err := r.has(table, columns); err != nil {
-			yield(nil, fault(ctx, r.Manifest.Date, err))
-			return
-		}
-		for i, file := range r.Manifest.Paths(r.out, table) {
-			more, err := r.file(ctx, file, r.Manifest.Table(table).Files[i].Bytes, columns, yield)
+		for rec, err := range r.Manifest.Records(ctx, r.fsys, r.out, table, columns...) {
 			if err != nil {
-				yield(nil, fault(ctx, r.Manifest.Date, fmt.Errorf("%s: %w", file, err)))
-				return
+				err = fault(ctx, r.Manifest.Date, err)
 			}
-			if !more {
+			if !yield(rec, err) {
 				return
 			}
 		}
@@ -84,41 +76,6 @@ func (r *Run) Records(ctx context.Context, table string, columns ...string) iter
 }
 
 // Has says whether the run published a table: runs of older versions lack some.
-func (r *Run) Has(table string, columns ...string) bool { return r.has(table, columns) == nil }
-
-func (r *Run) has(table string, columns []string) error {
-	t := r.Manifest.Table(table)
-	if t == nil {
-		return fmt.Errorf("it has no table %s: it was published by another version (%s)", table, r.Manifest.ToolVersion)
-	}
-	for _, c := range columns {
-		if !slices.ContainsFunc(t.Columns, func(have tables.Column) bool { return have.Name == c }) {
-			return fmt.Errorf("its table %s has no column %s", table, c)
-		}
-	}
-	return nil
-}
-
-func (r *Run) file(ctx context.Context, file string, size int64, columns []string, yield func(arrow.Record, error) bool) (more bool, err error) {
-	in, err := r.fsys.Open(ctx, file)
-	if err != nil {
-		return false, err
-	}
-	defer in.Close()
-	if in.Size() != size {
-		return false, fmt.Errorf("has %d bytes, was written with %d", in.Size(), size)
-	}
-	f, err := tables.Open(in, size)
-	if err != nil {
-		return false, err
-	}
-	for rec, err := range f.Records(ctx, columns...) {
-		if err != nil {
-			return false, err
-		}
-		if !yield(rec, nil) {
-			return false, nil
-		}
-	}
-	return true, nil
+func (r *Run) Has(table string, columns ...string) bool {
+	return r.Manifest.Lacks(table, columns...) == nil
 }

@@ -110,11 +110,10 @@ func (p *Past) Has(table, column string, kind arrow.DataType) bool {
 // Whole compares the files of one of the run's tables with its manifest, byte for byte.
 // Its error wraps ErrUnusable when they differ.
 func (p *Past) Whole(ctx context.Context, table string) error {
-	t := p.manifest.Table(table)
-	if t == nil {
-		return p.fault(ctx, fmt.Errorf("segments: it has no table %s: it was published by another version (%s)", table, p.manifest.ToolVersion))
+	if err := p.manifest.Lacks(table); err != nil {
+		return p.fault(ctx, fmt.Errorf("segments: %w", err))
 	}
-	problems, err := publish.VerifyTable(ctx, p.fsys, publish.Clean(p.out), *t, true)
+	problems, err := publish.VerifyTable(ctx, p.fsys, publish.Clean(p.out), *p.manifest.Table(table), true)
 	if err == nil && len(problems) > 0 {
 		err = fmt.Errorf("%w: %s", publish.ErrDamaged, problems[0])
 	}
@@ -126,51 +125,19 @@ func (p *Past) Whole(ctx context.Context, table string) error {
 
 // Read gives some columns of one of the run's tables.
 func (p *Past) Read(ctx context.Context, table string, columns ...string) (iter.Seq2[arrow.Record, error], error) {
-	t := p.manifest.Table(table)
-	if t == nil {
-		return nil, fmt.Errorf("segments: it has no table %s: it was published by another version (%s)", table, p.manifest.ToolVersion)
-	}
-	for _, c := range columns {
-		if !slices.ContainsFunc(t.Columns, func(have tables.Column) bool { return have.Name == c }) {
-			return nil, fmt.Errorf("segments: its table %s has no column %s: it was published by another version (%s)", table, c, p.manifest.ToolVersion)
-		}
+	if err := p.manifest.Lacks(table, columns...); err != nil {
+		return nil, fmt.Errorf("segments: %w", err)
 	}
 	return func(yield func(arrow.Record, error) bool) {
-		for i, file := range p.manifest.Paths(p.out, table) {
-			more, err := p.readFile(ctx, file, t.Files[i].Bytes, columns, yield)
+		for rec, err := range p.manifest.Records(ctx, p.fsys, p.out, table, columns...) {
 			if err != nil {
-				yield(nil, fmt.Errorf("segments: %s: %w", file, err))
-				return
+				err = fmt.Errorf("segments: %w", err)
 			}
-			if !more {
+			if !yield(rec, err) {
 				return
 			}
 		}
 	}, nil
-}
-
-func (p *Past) readFile(ctx context.Context, file string, size int64, columns []string, yield func(arrow.Record, error) bool) (more bool, err error) {
-	r, err := p.fsys.Open(ctx, file)
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	if r.Size() != size {
-		return false, fmt.Errorf("has %d bytes, was written with %d", r.Size(), size)
-	}
-	f, err := tables.Open(r, size)
-	if err != nil {
-		return false, err
-	}
-	for rec, err := range f.Records(ctx, columns...) {
-		if err != nil {
-			return false, err
-		}
-		if !yield(rec, nil) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // A Prior is what the run before says of one segmentation.
