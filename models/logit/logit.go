@@ -24,6 +24,7 @@ import (
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/internal/numeric"
+	"github.com/shoal-data/shoal/models/logit/internal/gram"
 )
 
 // ErrOneClass is wrapped by the error of Fit when all labels are the same.
@@ -337,23 +338,24 @@ func (s *sample) weight(i int) float64 {
 	return s.w[i]
 }
 
-// block is how many rows the Hessian is updated by at a time, so that each of
-// its elements is loaded and stored once for all of them.
-const block = 4
+// block is how many rows are standardised at a time: they stay in the processor's
+// nearest cache until the Hessian has them.
+const block = 32
 
 // objective is the penalised loss by u = (intercept at the means, β_j·sd_j).
 func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
 	k := 1 + len(s.active)
+	stride := gram.Stride(k)
 	// At most 64 chunks, so the partial Hessians stay small beside the data.
 	size := max(1024, (s.n+63)/64)
 	type partial struct {
 		value float64
 		grad  []float64
-		hess  []float64 // k×k, upper triangle
+		hess  []float64 // as package gram lays it out
 	}
 	parts := make([]partial, (s.n+size-1)/size)
 	for c := range parts {
-		parts[c] = partial{grad: make([]float64, k), hess: make([]float64, k*k)}
+		parts[c] = partial{grad: make([]float64, k), hess: make([]float64, gram.Len(k))}
 	}
 	perSD := make([]float64, len(s.active))
 	for a, j := range s.active {
@@ -366,33 +368,28 @@ func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
 			clear(part.grad)
 			clear(part.hess)
 			// z is block standardised rows, each led by a 1 for the intercept.
-			z := make([]float64, block*k)
-			var curve [block]float64 // w·p(1−p); 0 for the rows that a last block lacks
+			z := make([]float64, block*stride)
 			for at := lo; at < hi; at += block {
-				for b := range block {
-					curve[b] = 0
-					row := z[b*k : (b+1)*k]
-					if at+b >= hi {
-						continue // whatever row holds, it weighs nothing
-					}
+				rows := min(block, hi-at)
+				for b := range rows {
 					i := s.row(at + b)
-					xi, wi := s.x.Row(i), s.weight(i)
-					row[0] = 1
-					eta := u[0]
-					for a, j := range s.active {
-						v := (xi[j] - s.mean[j]) * perSD[a]
-						row[a+1] = v
-						eta += u[a+1] * v
-					}
-					q := numeric.Logistic(eta)
-					part.value += wi * (numeric.Softplus(eta) - s.y[i]*eta)
-					r := wi * (q - s.y[i])
-					for a, v := range row {
-						part.grad[a] += r * v
-					}
-					curve[b] = wi * q * (1 - q)
+					s.standardise(z[b*stride:][:k], s.x.Row(i), perSD)
 				}
-				addOuter(part.hess, z, curve, k)
+				for b := range rows {
+					row := z[b*stride:][:k]
+					i := s.row(at + b)
+					eta, wi := dot(row, u), s.weight(i)
+					q := numeric.Logistic(eta)
+					part.value += float64(wi * (numeric.Softplus(eta) - float64(s.y[i]*eta)))
+					r := wi * (q - s.y[i])
+					root := math.Sqrt(wi * q * (1 - q))
+					grad := part.grad[:len(row)]
+					for a, v := range row {
+						grad[a] += float64(r * v)
+						row[a] = root * v
+					}
+				}
+				gram.Add(part.hess, z, k, rows)
 			}
 		})
 		if err != nil {
@@ -400,7 +397,7 @@ func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
 		}
 		var f float64
 		clear(grad)
-		total := make([]float64, k*k)
+		total := make([]float64, gram.Len(k))
 		for _, part := range parts {
 			f += part.value
 			for a, v := range part.grad {
@@ -412,7 +409,7 @@ func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
 		}
 		for a := range k {
 			for b := a; b < k; b++ {
-				hess.SetSym(a, b, total[a*k+b])
+				hess.SetSym(a, b, total[a*stride+b])
 			}
 		}
 		for a, j := range s.active {
@@ -425,15 +422,30 @@ func (s *sample) objective(ctx context.Context, p Params) numeric.Objective {
 	}
 }
 
-// addOuter adds Σ_b curve[b]·z_b z_bᵀ to the upper triangle of hess, k×k.
-func addOuter(hess, z []float64, curve [block]float64, k int) {
-	z0, z1, z2, z3 := z[:k], z[k:2*k], z[2*k:3*k], z[3*k:4*k]
-	for a := range k {
-		c0, c1, c2, c3 := curve[0]*z0[a], curve[1]*z1[a], curve[2]*z2[a], curve[3]*z3[a]
-		h := hess[a*k+a : (a+1)*k]
-		y0, y1, y2, y3 := z0[a:][:len(h)], z1[a:][:len(h)], z2[a:][:len(h)], z3[a:][:len(h)]
-		for b := range h {
-			h[b] += c0*y0[b] + c1*y1[b] + c2*y2[b] + c3*y3[b]
-		}
+// standardise writes the columns of x that vary to z, behind a 1 for the intercept.
+func (s *sample) standardise(z, x, perSD []float64) {
+	z[0] = 1
+	z = z[1:][:len(s.active)]
+	perSD = perSD[:len(z)]
+	for a, j := range s.active {
+		z[a] = (x[j] - s.mean[j]) * perSD[a]
 	}
+}
+
+// dot adds up in four sums, which do not wait for each other.
+func dot(x, y []float64) float64 {
+	var s0, s1, s2, s3 float64
+	y = y[:len(x)]
+	for len(x) >= 4 {
+		a, b := x[:4:len(x)], y[:4:len(x)]
+		s0 += float64(a[0] * b[0])
+		s1 += float64(a[1] * b[1])
+		s2 += float64(a[2] * b[2])
+		s3 += float64(a[3] * b[3])
+		x, y = x[4:], y[4:]
+	}
+	for i, v := range x {
+		s0 += float64(v * y[i])
+	}
+	return s0 + s1 + (s2 + s3)
 }
