@@ -137,7 +137,7 @@ func (b *builder) cohorts() *Figure {
 	return f
 }
 
-var weekdays = []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 // timing is when customers are active.
 func (b *builder) timing() *Figure {
@@ -173,12 +173,15 @@ func (b *builder) timing() *Figure {
 		f.Missing = "Every event is at the same hour: the history holds dates without times."
 		return f
 	}
-	var rows []string
+	var rows, short []string
+	for _, d := range weekdays {
+		short = append(short, d[:3])
+	}
 	for h := range 24 {
 		rows = append(rows, fmt.Sprintf("%02d:00", h))
 	}
-	f.Reading = fmt.Sprintf("The commonest time is %s in hour %s, of %s customers (%s).", f.C(most, "weekday"), f.C(most, "hour"), f.C(most, "customers"), f.C(most, "share"))
-	f.Chart = chart.Heat(f.frame("weekday", "hour; darker: more customers"), rows, weekdays, cells, r.F(most, "customers"))
+	f.Reading = fmt.Sprintf("The commonest time: %s, in the hour that begins at %s o'clock, of %s customers (%s).", f.C(most, "weekday"), f.C(most, "hour"), f.C(most, "customers"), f.C(most, "share"))
+	f.Chart = chart.Heat(f.frame("weekday", "hour of the day; darker: more customers"), rows, short, cells, r.F(most, "customers"))
 	return f
 }
 
@@ -276,12 +279,14 @@ func (b *builder) distributions() *Figure {
 	}
 	unit := func(v query.Value) string {
 		label := words(v.String())
-		if c, ok := b.run.column("features", v.String()); ok && c.Unit != "" {
+		if c, ok := b.run.column("features", v.String()); ok && c.Unit == "currency" {
+			label += ", " + b.currency
+		} else if ok && c.Unit != "" {
 			label += ", " + c.Unit
 		}
 		return label
 	}
-	r, ok := b.query(f, query.From("features").Stack("feature", totals...), Column{"feature", "Feature, unit", unit}, whole("known", "Known of"), number("mean", "Mean"), number("p10", "10% have at most"), number("p25", "25%"), number("median", "Median"), number("p75", "75%"), number("p90", "90%"), number("most", "Most"))
+	r, ok := b.query(f, query.From("features").Stack("feature", totals...), Column{"feature", "Feature, unit", unit}, whole("known", "Known of"), number("mean", "Mean"), number("p10", "10% have at most"), number("p25", "25% have"), number("median", "Half have (median)"), number("p75", "75% have"), number("p90", "90% have at most"), number("most", "Highest"))
 	if !ok {
 		return f
 	}

@@ -243,7 +243,13 @@ func (b *builder) dependence(name, feature, unit string) *Figure {
 			high = i
 		}
 	}
-	f.Reading = strings.TrimSpace(fmt.Sprintf("From %s log-odds at %s to %s at %s %s", f.C(low, "mean_effect"), label(low), f.C(high, "mean_effect"), label(high), unit)) + "."
+	where := func(i int) string {
+		if r.At(i, "value_low").IsNull() {
+			return "where there is no value"
+		}
+		return strings.TrimSpace("at " + label(i) + " " + unit)
+	}
+	f.Reading = fmt.Sprintf("Lowest %s, %s log-odds; highest %s, %s.", where(low), f.C(low, "mean_effect"), where(high), f.C(high, "mean_effect"))
 	f.Chart = chart.Bars(f.frame(values, ""), chart.Axis{Format: axisNumber}, nil, bars)
 	return f
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -20,7 +21,7 @@ import (
 
 // counters are the manifest's, for people, in the order they are shown.
 var counters = [][2]string{
-	{"rows_read", "Rows in the files"}, {"rows_after", "Rows after the date, left for later"}, {"rows_rejected", "Rows that could not be used"},
+	{"rows_read", "Rows in the files"}, {"rows_after", "Rows of later dates"}, {"rows_rejected", "Rows that could not be used"}, {"rows_erased", "Rows of the forgotten"},
 	{"rows_without_consent", "Rows without consent"}, {"duplicates_removed", "Duplicates removed"}, {"events", "Events used"}, {"customers", "Customers"},
 	{"aliases", "Aliases known"}, {"customers_merged", "Customers merged"}, {"rows_rekeyed", "Rows of an alias"}, {"amounts_converted", "Amounts converted"},
 }
@@ -42,15 +43,38 @@ func (b *builder) tonight(segments, predictions, value *Section) *Section {
 	for _, from := range []*Section{segments, predictions, value} {
 		s.Lead = append(s.Lead, from.Lead...)
 	}
-	s.add(Block{Figure: in}, Block{Figure: b.since()}, Block{Figure: b.growth()})
-	for _, f := range b.changed() {
+	since, changed, gates, warnings := b.since(), b.changed(), b.gates(), b.warnings()
+	if since.Reading != "" {
+		s.Lead = slices.Insert(s.Lead, 1, since.Reading)
+	}
+	s.Lead = append(s.Lead, verdict(warnings))
+	s.add(Block{Figure: in}, Block{Figure: since}, Block{Figure: b.growth()})
+	for _, f := range append(changed, gates...) {
 		s.add(Block{Figure: f})
 	}
-	for _, f := range b.gates() {
-		s.add(Block{Figure: f})
-	}
-	s.add(Block{Figure: b.warnings()})
+	s.add(Block{Figure: warnings})
 	return s
+}
+
+// verdict is what the gates and the warnings come to, in a sentence.
+func verdict(warnings *Figure) string {
+	if len(warnings.Rows) == 0 {
+		return "There is nothing to warn about."
+	}
+	var gates []string
+	for i := range warnings.Rows {
+		if gate, ok := strings.CutPrefix(warnings.C(i, "code"), "gate."); ok && !slices.Contains(gates, words(gate)) {
+			gates = append(gates, words(gate))
+		}
+	}
+	said := "No gate warns"
+	switch {
+	case len(gates) == 1:
+		said = "A gate warns: " + gates[0]
+	case len(gates) > 1:
+		said = fmt.Sprintf("%d gates warn: %s", len(gates), strings.Join(gates, ", "))
+	}
+	return fmt.Sprintf("%s; %d %s below.", said, len(warnings.Rows), plural(len(warnings.Rows), "warning"))
 }
 
 // input is what came in, beside the run before.
@@ -129,10 +153,11 @@ func (b *builder) since() *Figure {
 // changed is whom the table of changes tells of, and by what.
 func (b *builder) changed() []*Figure {
 	f := &Figure{ID: "changed", Title: "Who is different", About: "Customers who are new, gone, or differ from the run before by more than publish.changes says. The table changes has a row for each of them, with the old values and the new."}
-	by := &Figure{ID: "moved", Title: "What moved", About: "Customers who changed, by the columns that moved together."}
+	by := &Figure{ID: "moved", Title: "What moved", About: "In how many of the customers who changed a column has moved; most customers moved in several."}
 	if b.run.Before == nil {
 		return nil // everybody is new
 	}
+	columns := b.movedColumns()
 	r, ok := b.query(f, query.From("changes").Get("change", query.Col("change")).Get("customers", query.Count()).Share("share", "customers").Order("customers DESC", "change"),
 		text("change", "What became of them"), whole("customers", "Customers"), share("share", "Share of them"))
 	if !ok {
@@ -152,20 +177,40 @@ func (b *builder) changed() []*Figure {
 	f.Reading = "Customers since the run before: " + strings.Join(parts, ", ") + "."
 	f.Chart = chart.Bars(f.frame("customers", ""), chart.Axis{Format: axisCount}, nil, bars)
 
-	r, ok = b.query(by, query.From("changes").Where(query.NotNull(query.Col("moved"))).Get("moved", query.Col("moved")).Get("customers", query.Count()).Share("share", "customers").Order("customers DESC", "moved"),
-		Column{"moved", "What moved", func(v query.Value) string { return strings.ReplaceAll(words(asText(v)), ",", ", ") }}, whole("customers", "Customers"), share("share", "Share of them"))
+	if len(columns) == 0 {
+		return []*Figure{f}
+	}
+	var totals []query.Item
+	for _, c := range columns {
+		totals = append(totals, query.Item{Row: c, Name: "customers", Expr: query.CountIf(query.Lists(query.Col("moved"), c))}, query.Item{Row: c, Name: "of", Expr: query.Count()})
+	}
+	r, ok = b.query(by, query.From("changes").Where(query.NotNull(query.Col("moved"))).Stack("moved", totals...).Ratio("share", "customers", "of").Order("customers DESC", "moved"),
+		Column{"moved", "What moved", func(v query.Value) string { return words(asText(v)) }}, whole("customers", "Customers"), whole("of", "Customers who changed"), share("share", "Share of them"))
 	if !ok {
 		return []*Figure{f}
 	}
 	bars = nil
-	for i := range min(r.Len(), 10) {
+	for i := range r.Len() {
 		v := chart.Plain(r.F(i, "customers"), by.tip(i, by.C(i, "moved"), "customers", "share"))
-		v.Text = by.C(i, "customers")
+		v.Text = by.C(i, "share")
 		bars = append(bars, chart.Bar{Name: by.C(i, "moved"), Values: []chart.Value{v}})
 	}
-	by.Reading = fmt.Sprintf("The commonest: %s customers (%s of those who changed) moved in %s.", by.C(0, "customers"), by.C(0, "share"), by.C(0, "moved"))
+	by.Reading = fmt.Sprintf("Most often it was %s that moved: of %s customers, %s of those who changed.", by.C(0, "moved"), by.C(0, "customers"), by.C(0, "share"))
 	by.Chart = chart.Bars(by.frame("customers", ""), chart.Axis{Format: axisCount}, nil, bars)
 	return []*Figure{f, by}
+}
+
+// movedColumns are the columns that moved in enough customers to be told of.
+func (b *builder) movedColumns() []string {
+	count := map[string]int{}
+	lists := b.read(query.From("changes").Where(query.NotNull(query.Col("moved"))).Get("moved", query.Col("moved")).Get("customers", query.Count()))
+	for i := range lists.Len() {
+		for _, c := range strings.Split(lists.T(i, "moved"), ",") {
+			count[c] += int(lists.F(i, "customers"))
+		}
+	}
+	maps.DeleteFunc(count, func(_ string, n int) bool { return n < b.settings.Privacy.SmallestSegment })
+	return slices.Sorted(maps.Keys(count))
 }
 
 func (b *builder) warnings() *Figure {
@@ -233,17 +278,17 @@ func readable(config json.RawMessage) (string, error) {
 func (b *builder) rejected() *Figure {
 	f := &Figure{ID: "rejected", Title: "Rows that could not be used", About: "A sample is published; the counts here are of the sample."}
 	r, ok := b.query(f, query.From("rejected_rows").Get("source", query.Col("source")).Get("reason", query.Col("reason")).Get("column", query.Col("column")).Get("rows", query.Count()).Order("rows DESC", "source", "reason", "column"),
-		text("source", "Source"), text("reason", "Reason"), text("column", "Column"), whole("rows", "Rows of the sample"))
+		text("source", "Source"), Column{"reason", "Reason", func(v query.Value) string { return words(asText(v)) }}, text("column", "Column"), whole("rows", "Rows of the sample"))
 	if !ok {
 		f.Missing = "Every row could be used."
 		return f
 	}
-	f.Reading = fmt.Sprintf("The commonest reason in the sample: %s (%s rows).", r.T(0, "reason"), f.C(0, "rows"))
+	f.Reading = fmt.Sprintf("The commonest reason in the sample: %s (%s rows).", f.C(0, "reason"), f.C(0, "rows"))
 	var bars []chart.Bar
 	for i := range min(r.Len(), 12) {
-		v := chart.Plain(r.F(i, "rows"), f.tip(i, r.T(i, "reason"), "source", "column", "rows"))
+		v := chart.Plain(r.F(i, "rows"), f.tip(i, f.C(i, "reason"), "source", "column", "rows"))
 		v.Text = f.C(i, "rows")
-		bars = append(bars, chart.Bar{Name: r.T(i, "reason"), Values: []chart.Value{v}})
+		bars = append(bars, chart.Bar{Name: f.C(i, "reason"), Values: []chart.Value{v}})
 	}
 	f.Chart = chart.Bars(f.frame("rows of the sample", ""), chart.Axis{Format: axisCount}, nil, bars)
 	return f
@@ -252,7 +297,7 @@ func (b *builder) rejected() *Figure {
 func (b *builder) rejectedRows() *Figure {
 	f := &Figure{ID: "rejected-rows", Title: "Some of these rows", About: "As they came, the first of the sample."}
 	r, ok := b.query(f, query.From("rejected_rows").Columns("source", "reason", "column", "value", "event_time", "event_type").Limit(20),
-		text("source", "Source"), text("reason", "Reason"), text("column", "Column"), text("value", "Value"), text("event_time", "Time"), text("event_type", "Type"))
+		text("source", "Source"), Column{"reason", "Reason", func(v query.Value) string { return words(asText(v)) }}, text("column", "Column"), text("value", "Value"), text("event_time", "Time"), text("event_type", "Type"))
 	if !ok {
 		f.Missing = "Every row could be used."
 		return f
@@ -280,7 +325,7 @@ func (b *builder) published() *Figure {
 // lineage is what made the run; without paths of files and times, which the manifest has.
 func (b *builder) lineage() *Figure {
 	m := b.run.Manifest
-	f := &Figure{ID: "made-of", Title: "What made this run", Open: true, About: "The manifest lists every input file with its size and time, and every file written with its SHA-256."}
+	f := &Figure{ID: "made-of", Title: "What made this run", Open: true, Wide: true, About: "The manifest lists every input file with its size and time, and every file written with its SHA-256."}
 	row := func(name, value string) { f.Rows = append(f.Rows, []query.Value{query.Str(name), query.Str(value)}) }
 	f.Columns = []Column{text("what", "What"), text("value", "Value")}
 	row("Run", m.RunID)
@@ -332,6 +377,7 @@ var terms = [][2]string{
 	{"log-odds", "A probability on the scale models add on: 0 is 50%, each unit about multiplies the odds by 2.7."},
 	{"out of time", "Tested on a date later than every date learnt from, as in use."},
 	{"P(alive)", "Probability that a customer has not dropped out for good."},
+	{"purchase day", "A day on which a customer bought, however often."},
 	{"recency rule", "The naive rule every model is compared with: the longer the silence, the likelier the loss."},
 	{"RFM", "Scores of recency, frequency and monetary value in fifths; 5 is best."},
 	{"sd", "Standard deviation, the usual distance from the mean."},

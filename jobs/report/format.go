@@ -96,9 +96,13 @@ func thousands(s string) string {
 // percent is a share in hundredths; small ones keep a digit that tells.
 func percent(f float64) string {
 	switch p := 100 * f; {
+	case p > 0 && p < .001:
+		return "below 0.001%"
+	case math.Abs(p-math.Round(p)) < 1e-9:
+		return minus(thousands(strconv.FormatFloat(p, 'f', 0, 64)) + "%")
 	case p != 0 && math.Abs(p) < .1:
 		return minus(strconv.FormatFloat(p, 'g', 1, 64) + "%")
-	case math.Abs(p) >= 99.95 || p == 0:
+	case math.Abs(p) >= 99.95:
 		return minus(thousands(strconv.FormatFloat(p, 'f', 0, 64)) + "%")
 	default:
 		return minus(strconv.FormatFloat(p, 'f', 1, 64) + "%")
@@ -114,7 +118,7 @@ func figures(f float64) string {
 	case a >= 1000:
 		return count(f)
 	case a >= 100:
-		return minus(strconv.FormatFloat(f, 'f', 1, 64))
+		return minus(strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0"))
 	case a >= 0.0095:
 		return minus(strconv.FormatFloat(f, 'g', 3, 64))
 	default:

@@ -148,8 +148,8 @@ func (b *builder) drifted() []*Figure {
 				bounds = append(bounds, x)
 			}
 		}
-		f.Reading = fmt.Sprintf("Moved most: “%s”, PSI %s, where %s is chance; the gates say %s.", f.C(0, "name"), f.C(0, "psi"), f.C(0, "psi_by_chance"), r.T(0, "status"))
-		f.Chart = chart.Bars(f.frame("PSI", ""), chart.Axis{Format: axisNumber}, nil, bars, bounds...)
+		f.Reading = fmt.Sprintf("Moved most: “%s”, PSI %s, where %s is chance; status: %s.", f.C(0, "name"), f.C(0, "psi"), f.C(0, "psi_by_chance"), r.T(0, "status"))
+		f.Chart = chart.Bars(f.frame("PSI (0: no change)", ""), chart.Axis{Format: axisNumber}, nil, bars, bounds...)
 		figures = append(figures, f)
 		if ref.name == "last_year" {
 			continue
@@ -165,7 +165,13 @@ func (b *builder) drifted() []*Figure {
 // driftBins is how a feature or score is spread, here and in what it is compared with.
 func (b *builder) driftBins(reference, name string) *Figure {
 	f := &Figure{ID: anID("drift-bins", reference), Title: "How “" + words(name) + "” moved", About: "Shares of the customers by value, in the bins that PSI compares: in this run, and in what it is compared with."}
+	bins := ""
 	if c, ok := b.run.column("features", name); ok {
+		if c.Unit == "currency" {
+			bins = "; bins in " + b.currency
+		} else if c.Unit != "" {
+			bins = "; bins in " + c.Unit
+		}
 		f.About = strings.TrimSuffix(c.Meaning, ".") + ". " + f.About
 	}
 	expected, actual := query.Col("expected_count"), query.Col("actual_count")
@@ -206,7 +212,7 @@ func (b *builder) driftBins(reference, name string) *Figure {
 		}
 	}
 	f.Reading = fmt.Sprintf("Most changed, %s: from %s of the customers to %s.", label(most), f.C(most, "expected_share"), f.C(most, "actual_share"))
-	f.Chart = chart.Bars(f.frame("share of customers", ""), chart.Axis{Format: axisShare}, []string{"Then", "Now"}, bars)
+	f.Chart = chart.Bars(f.frame("share of customers"+bins, ""), chart.Axis{Format: axisShare}, []string{"Then", "Now"}, bars)
 	return f
 }
 
@@ -265,6 +271,6 @@ func (b *builder) valueBacktest() *Figure {
 	}
 	last := r.Len() - 1
 	f.Reading = fmt.Sprintf("On %s, %s customers were expected to bring %s %s in %s days, and brought %s: %s of it.", f.C(last, "scored_date"), f.C(last, "customers"), f.C(last, "value_expected"), b.currency, f.C(last, "span_days"), f.C(last, "value_actual"), f.C(last, "ratio"))
-	f.Chart = chart.Bars(f.frame(b.currency, ""), chart.Axis{Format: axisCount}, []string{"Expected", "Actual"}, bars)
+	f.Chart = chart.Bars(f.frame("value, "+b.currency, ""), chart.Axis{Format: axisCount}, []string{"Expected", "Actual"}, bars)
 	return f
 }

@@ -54,7 +54,7 @@ func (b *builder) growth() *Figure {
 	}
 	lines, dates := b.nights(f, r, func(int) (string, int) { return "customers", 0 })
 	if len(dates) < 2 {
-		f.Missing = "This is the first run that remembers: the next ones add to the curve."
+		f.Missing = "Only this run has it yet: the next ones add to the curve."
 		return f
 	}
 	last := r.Len() - 1
@@ -83,7 +83,7 @@ func (b *builder) qualityOverTime(name string) *Figure {
 		return "recency rule", 1
 	})
 	if len(dates) < 2 {
-		f.Missing = "This is the first run that remembers: the next ones add to the curve."
+		f.Missing = "Only this run has it yet: the next ones add to the curve."
 		return f
 	}
 	first, last := -1, -1
@@ -104,7 +104,7 @@ func (b *builder) qualityOverTime(name string) *Figure {
 
 // bySnapshot is how good the model is on each date that it was judged at.
 func (b *builder) bySnapshot(name string) *Figure {
-	f := &Figure{ID: anID("by-snapshot", name), Title: "Quality by date", About: "AUC on customers whom the model had not learnt from: held out of the dates that it learnt from, and all of the test date. A fall from the ones to the other is what time costs."}
+	f := &Figure{ID: anID("by-snapshot", name), Title: "Quality by date", About: "AUC of the model in use on customers whom it had not learnt from: held out of the dates that it learnt from, and all of the test date. A fall from the ones to the other is what time costs. The table has the other models too."}
 	m := query.Col("metric")
 	pick := func(metric string) query.Expr {
 		return query.Most(query.If(query.Eq(m, query.S(metric)), query.Col("value")))
@@ -117,7 +117,16 @@ func (b *builder) bySnapshot(name string) *Figure {
 	}
 	var dots []chart.Dot
 	held, test := -1, -1
+	used := ""
 	for i := range r.Len() {
+		if r.T(i, "split") == "test" {
+			used = r.T(i, "model")
+		}
+	}
+	for i := range r.Len() {
+		if r.T(i, "model") != used {
+			continue
+		}
 		v := chart.Plain(r.F(i, "auc"), f.tip(i, r.T(i, "snapshot")+" ("+words(r.T(i, "split"))+")", "model", "auc", "log_loss", "prevalence", "calibration", "rows"))
 		v.Text, v.Class = f.C(i, "auc"), 5
 		if r.T(i, "split") == "test" {
@@ -125,7 +134,10 @@ func (b *builder) bySnapshot(name string) *Figure {
 		} else {
 			held = i
 		}
-		dots = append(dots, chart.Dot{Name: r.T(i, "snapshot") + " " + words(r.T(i, "split")), Value: v})
+		dots = append(dots, chart.Dot{Name: r.T(i, "snapshot") + ", " + words(r.T(i, "split")), Value: v})
+	}
+	if len(dots) < 2 {
+		return nil
 	}
 	if held >= 0 && test >= 0 {
 		f.Reading = fmt.Sprintf("AUC %s on customers held out of %s, and %s on the test date, %s.", f.C(held, "auc"), f.C(held, "snapshot"), f.C(test, "auc"), f.C(test, "snapshot"))

@@ -34,12 +34,16 @@ func night(ctx context.Context, c *config.Config, dates ...string) (page string,
 	return page, nil
 }
 
+// sampleDir is where the sample lies, once a test has asked for it.
+var sampleDir string
+
 // sample is a run of a small generated history that continues another, whose scores have come
 // due; made once for all tests.
 var sample = sync.OnceValues(func() (made struct{ dir, out, page string }, err error) {
 	if made.dir, err = os.MkdirTemp("", "shoal-report-"); err != nil {
 		return made, err
 	}
+	sampleDir = made.dir
 	p := synth.DefaultParams()
 	p.Customers = 1500
 	history := filepath.Join(made.dir, "sample")
@@ -58,8 +62,8 @@ var sample = sync.OnceValues(func() (made struct{ dir, out, page string }, err e
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if made, _ := sample(); made.dir != "" {
-		os.RemoveAll(made.dir)
+	if sampleDir != "" {
+		os.RemoveAll(sampleDir)
 	}
 	os.Exit(code)
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shoal-data/shoal/jobs/report/chart"
 	"github.com/shoal-data/shoal/jobs/report/query"
@@ -11,13 +12,20 @@ import (
 var modelNames = map[string]string{
 	"recency": "recency rule", "logistic": "logistic regression", "trees": "boosted trees", "naive_bayes": "naive Bayes",
 	"nearest_neighbours": "nearest neighbours", "random_forest": "random forest",
+	"paretonbd": "Pareto/NBD", "bgnbd": "BG/NBD", "mbgnbd": "MBG/NBD", "mbgcnbd2": "MBG/CNBD-2", "mbgcnbd3": "MBG/CNBD-3", "gammagamma": "Gamma-Gamma",
+	"own_rate": "own rate so far", "repeat_last": "last period again", "mean": "the mean of all", "none": "nothing",
 }
 
 func modelName(s string) string {
-	if n, ok := modelNames[s]; ok {
-		return n
+	parts := strings.Split(s, " × ") // of a forecast: what is multiplied
+	for i, p := range parts {
+		if n, ok := modelNames[p]; ok {
+			parts[i] = n
+		} else {
+			parts[i] = words(p)
+		}
 	}
-	return words(s)
+	return strings.Join(parts, " × ")
 }
 
 func model(name, label string) Column {
@@ -44,7 +52,7 @@ func (b *builder) target(s *Section, name string) {
 	s.add(Block{Heading: sentence(words(name)), ID: anID("target", name), Note: note})
 	quality := b.quality(name)
 	if quality.Missing == "" {
-		s.Lead = append(s.Lead, sentence(words(name))+": "+quality.Reading)
+		s.Lead = append(s.Lead, sentence(words(name))+": "+strings.ToLower(quality.Reading[:1])+quality.Reading[1:])
 	} else {
 		s.Lead = append(s.Lead, sentence(words(name))+": no model could be fitted and tested; the warnings say why.")
 	}
@@ -105,9 +113,9 @@ func (b *builder) quality(name string) *Figure {
 	case used == rule:
 		f.Reading = fmt.Sprintf("Nothing beats the recency rule beyond chance, so its probabilities are used: AUC %s.", f.C(used, "auc"))
 	case rule < 0:
-		f.Reading = fmt.Sprintf("In use: %s, AUC %s.", modelName(r.T(used, "model")), f.C(used, "auc"))
+		f.Reading = fmt.Sprintf("The best is %s, AUC %s.", modelName(r.T(used, "model")), f.C(used, "auc"))
 	default:
-		f.Reading = fmt.Sprintf("In use: %s, AUC %s against %s of the recency rule; the tenth of customers ranked first holds %s times as many with the outcome as chance would.", modelName(r.T(used, "model")), f.C(used, "auc"), f.C(rule, "auc"), f.C(used, "lift"))
+		f.Reading = fmt.Sprintf("The best is %s, AUC %s against %s of the recency rule; the tenth of customers ranked first holds %s times as many with the outcome as chance would.", modelName(r.T(used, "model")), f.C(used, "auc"), f.C(rule, "auc"), f.C(used, "lift"))
 	}
 	f.Chart = chart.Dots(f.frame("AUC on the test date (0.5 is chance)", ""), chart.Axis{Format: axisNumber}, dots)
 	return f
@@ -204,7 +212,7 @@ func shareOf(part, whole string) func(r *query.Result, i int) query.Value {
 func (b *builder) honesty(name string) *Figure {
 	f := &Figure{ID: anID("honesty", name), Title: "Is the test honest?", About: "The same method judged three ways. Out of time: on a date it has not seen, as in use. At random: on customers drawn from the dates it learnt from, which flatters. Shuffled: after learning labels that mean nothing, which must come out at chance. Beside them, the best that one feature alone does."}
 	m := query.Col("metric")
-	r, ok := b.query(f, query.From("model_metrics").Where(query.Is("target", name), query.All(query.Eq(m, query.S("auc")), query.True("champion")).
+	r, ok := b.query(f, query.From("model_metrics").Where(query.Is("target", name), query.All(query.Eq(m, query.S("auc")), query.Is("split", "test"), query.True("champion")).
 		Or(query.All(query.Eq(m, query.S("auc")), query.In(query.Col("split"), "random", "shuffled"))).
 		Or(query.Eq(m, query.S("largest_single_feature_auc")))).
 		Columns("split", "model", "metric", "snapshot", "value", "low", "high", "rows").Order("value DESC"),

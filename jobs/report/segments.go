@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -279,7 +281,7 @@ func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure) []Card {
 
 // profile is what sets the segments apart.
 func (b *builder) profile(name string, segments *query.Result, p paint) *Figure {
-	f := &Figure{ID: anID("profile", name), Title: "What sets them apart", Wide: true, Filter: true,
+	f := &Figure{ID: anID("profile", name), Title: "What sets them apart", Filter: true,
 		About: "Each cell: how many standard deviations of all customers the segment's mean is above (blue) or below (orange) everybody's mean."}
 	r, ok := b.query(f, query.From("segment_profiles").Where(query.Is("segmentation", name)).
 		Columns("feature", "segment_id", "customers", "mean", "median", "p10", "p90", "mean_all", "standing").Order("feature", "segment_id"),
@@ -289,10 +291,23 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 		return f
 	}
 	var features, ids []string
+	unknown := map[string]bool{} // to everybody
 	for i := range r.Len() {
-		if x := r.T(i, "feature"); !slices.Contains(features, x) {
+		if x := r.T(i, "feature"); !r.At(i, "standing").IsNull() && !slices.Contains(features, x) {
 			features = append(features, x)
 		}
+	}
+	for i := range r.Len() {
+		if x := r.T(i, "feature"); !slices.Contains(features, x) {
+			unknown[words(x)] = true
+		}
+	}
+	if len(unknown) > 0 {
+		f.About += " Left out, for nobody has a value: " + strings.Join(slices.Sorted(maps.Keys(unknown)), ", ") + "."
+	}
+	if len(features) == 0 {
+		f.Missing = "No feature tells the segments apart: nobody has a value of those that they were divided by."
+		return f
 	}
 	for i := range segments.Len() {
 		ids = append(ids, segments.T(i, "segment_id"))
@@ -308,7 +323,7 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 	for i := range r.Len() {
 		v := r.F(i, "standing")
 		k, j := slices.Index(features, r.T(i, "feature")), slices.Index(ids, r.T(i, "segment_id"))
-		if j < 0 {
+		if j < 0 || k < 0 {
 			continue
 		}
 		unit := ""
@@ -333,7 +348,7 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 	for _, x := range features {
 		rows = append(rows, words(x))
 	}
-	f.Chart = chart.Heat(f.frame("segment", "difference, sd"), rows, ids, cells, 2)
+	f.Chart = chart.Heat(f.frame("segment", "feature; cells: difference from the mean of all, sd"), rows, ids, cells, 2)
 	return f
 }
 
@@ -424,6 +439,25 @@ func (b *builder) migration(name string, p paint) *Figure {
 		*nodes = append(*nodes, chart.Node{Name: full, Class: k, Tip: full})
 		return len(*nodes) - 1
 	}
+	// Both sides in the order of the ids, who is not there last.
+	ends := func(nodes *[]chart.Node, id, name string) {
+		var of []int
+		for i := range r.Len() {
+			of = append(of, i)
+		}
+		slices.SortStableFunc(of, func(x, y int) int {
+			a, b := r.At(x, id), r.At(y, id)
+			if a.IsNull() != b.IsNull() {
+				return cmp.Compare(len(b.String()), len(a.String())) // none has no letters
+			}
+			return cmp.Compare(a.Float(), b.Float())
+		})
+		for _, i := range of {
+			place(nodes, r.T(i, id), r.T(i, name))
+		}
+	}
+	ends(&left, "from_segment_id", "from_segment_name")
+	ends(&right, "to_segment_id", "to_segment_name")
 	var links []chart.Link
 	most := -1
 	for i := range r.Len() {
@@ -467,7 +501,7 @@ func (b *builder) clusterMap(name string, p paint) *Figure {
 		}
 		spots = append(spots, chart.Spot{X: r.F(i, "x"), Y: r.F(i, "y"), Class: k, Tip: p.name[r.T(i, "segment_id")]})
 	}
-	f.Chart = chart.Scatter(f.frame("first direction, standard deviations", "second direction, sd"), chart.Axis{Format: axisNumber}, chart.Axis{Format: axisNumber}, spots, names)
+	f.Chart = chart.Scatter(f.frame("first direction, sd", "second direction, sd"), chart.Axis{Format: axisNumber}, chart.Axis{Format: axisNumber}, spots, names)
 	f.Filter = true
 	return f
 }
@@ -572,7 +606,7 @@ func (b *builder) overlap(name, column, title string, p paint) *Figure {
 		columns = append(columns, words(x))
 	}
 	f.Reading = fmt.Sprintf("The closest match: %s of “%s” are %s.", f.C(most, "share"), p.name[r.T(most, "segment")], words(r.T(most, "class")))
-	f.Chart = chart.Heat(f.frame("", "% of the segment"), rows, columns, cells, 1)
+	f.Chart = chart.Heat(f.frame(title, "segment; cells: % of its customers"), rows, columns, cells, 1)
 	return f
 }
 
@@ -646,8 +680,13 @@ func (b *builder) overTime(name string, p paint) *Figure {
 		}
 		return id + " " + r.T(i, "segment_name"), k
 	})
+	for k := range lines {
+		if lines[k].Class < 0 {
+			lines[k].Name = "no longer there"
+		}
+	}
 	if len(dates) < 2 {
-		f.Missing = "This is the first run that remembers: the next ones add to the curve."
+		f.Missing = "Only this run has it yet: the next ones add to the curve."
 		return f
 	}
 	first, last := map[string]int{}, map[string]int{}
@@ -709,7 +748,7 @@ func (b *builder) byRules(s *Section) {
 		if !ok {
 			continue
 		}
-		f.Reading = fmt.Sprintf("Most customers, %s, are “%s”.", f.C(0, "share"), f.C(0, "class"))
+		f.Reading = fmt.Sprintf("The largest group is “%s”, with %s of the customers.", f.C(0, "class"), f.C(0, "share"))
 		var bars []chart.Bar
 		for i := range r.Len() {
 			v := chart.Plain(r.F(i, "share"), f.tip(i, f.C(i, "class"), "customers", "share"))

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/shoal-data/shoal/jobs/report/chart"
 	"github.com/shoal-data/shoal/jobs/report/query"
@@ -29,7 +30,7 @@ func (b *builder) unit(what string) string {
 	if what == "value" {
 		return b.currency
 	}
-	return "days with a purchase"
+	return "purchase days"
 }
 
 // decileQuery is expected beside actual by tenths of the expected.
@@ -58,7 +59,7 @@ func (b *builder) deciles(what string) *Figure {
 		tip := f.tip(i, "tenth "+f.C(i, "tenth"), "expected", "actual")
 		groups = append(groups, chart.Group{Name: f.C(i, "tenth"), Values: []chart.Value{chart.Plain(r.F(i, "expected"), tip), chart.Plain(r.F(i, "actual"), tip)}})
 	}
-	f.Reading = fmt.Sprintf("The tenth expected to bring most was expected to bring %s %s a customer, and brought %s.", f.C(top, "expected"), b.unit(what), f.C(top, "actual"))
+	f.Reading = fmt.Sprintf("Of the tenth with the highest forecast, %s %s a customer were expected, and %s came.", f.C(top, "expected"), b.unit(what), f.C(top, "actual"))
 	f.Chart = chart.Columns(f.frame("tenth of customers by expectation", b.unit(what)+" a customer, mean"), chart.Axis{Format: axisNumber}, []string{"Expected", "Actual"}, groups, false)
 	return f
 }
@@ -98,16 +99,20 @@ func (b *builder) concentration() *Figure {
 		return f
 	}
 	nan := math.NaN()
+	least, most := 0.0, 1.0 // refunds can lead beyond
 	line := chart.Line{Name: "revenue", Points: []chart.Point{{X: 0, Y: 0, Low: nan, High: nan}}}
 	fifth := 0
 	for i := range r.Len() {
 		if r.F(i, "customer_share") <= .2+1e-9 {
 			fifth = i
 		}
+		if v := r.F(i, "spend_share"); !math.IsNaN(v) {
+			least, most = min(least, v), max(most, v)
+		}
 		line.Points = append(line.Points, chart.Point{X: r.F(i, "customer_share"), Y: r.F(i, "spend_share"), Low: nan, High: nan, Tip: f.tip(i, "best "+f.C(i, "customer_share")+" of buyers", "customers", "spend", "spend_share")})
 	}
 	f.Reading = fmt.Sprintf("The best %s of the buyers, %s customers, brought %s of the revenue.", f.C(fifth, "customer_share"), f.C(fifth, "customers"), f.C(fifth, "spend_share"))
-	f.Chart = chart.Lines(f.frame("share of buyers, the best first", "share of lifetime spend"), chart.Axis{Format: axisShare, Fixed: true, Low: 0, High: 1}, chart.Axis{Format: axisShare}, []chart.Line{line}, chart.Guide{X1: 0, Y1: 0, X2: 1, Y2: 1})
+	f.Chart = chart.Lines(f.frame("share of buyers, the best first", "share of lifetime spend"), chart.Axis{Format: axisShare, Fixed: true, Low: 0, High: 1}, chart.Axis{Format: axisShare, Fixed: true, Low: least, High: most}, []chart.Line{line}, chart.Guide{X1: 0, Y1: 0, X2: 1, Y2: 1})
 	return f
 }
 
@@ -172,9 +177,15 @@ func (b *builder) alive() *Figure {
 		}
 	}
 	say := func(i int) string {
-		return fmt.Sprintf("%s for %s purchase days and %s days of silence", f.C(i, "alive"), f.C(i, "days"), f.C(i, "idle"))
+		return fmt.Sprintf("%s for %s purchase %s and %s days of silence", f.C(i, "alive"), f.C(i, "days"), plural(int(r.F(i, "days"))+1, "day"), f.C(i, "idle"))
 	}
 	f.Reading = fmt.Sprintf("From %s to %s.", say(most), say(least))
+	if f.C(most, "alive") == f.C(least, "alive") {
+		f.Reading = fmt.Sprintf("%s whatever the silence: as this model sees it, customers do not drop out for good.", f.C(most, "alive"))
+		if r.F(most, "alive") < .995 {
+			f.Reading = fmt.Sprintf("%s in every group.", f.C(most, "alive"))
+		}
+	}
 	f.Chart = chart.Heat(f.frame("days since the last purchase", "days with a purchase; cells: %"), rows, columns, cells, 1)
 	return f
 }
@@ -189,8 +200,8 @@ func (b *builder) expected() *Figure {
 	for _, d := range []string{"30d", "90d", "365d"} {
 		if _, ok := b.run.column("customer_scores", "expected_value_"+d); ok {
 			q.Get("value_"+d, query.Sum(query.Col("expected_value_"+d)))
-			columns = append(columns, number("value_"+d, "Expected value, "+d+", "+b.currency))
-			horizons = append(horizons, horizon{"value_" + d, d})
+			columns = append(columns, number("value_"+d, "Expected value, "+strings.TrimSuffix(d, "d")+" days, "+b.currency))
+			horizons = append(horizons, horizon{"value_" + d, strings.TrimSuffix(d, "d") + " days"})
 		}
 	}
 	r, ok := b.query(f, q, columns...)
@@ -237,7 +248,7 @@ func (b *builder) forecasters(what string) *Figure {
 		dots = append(dots, chart.Dot{Name: modelName(r.T(i, "model")), Value: v})
 	}
 	if used >= 0 {
-		f.Reading = fmt.Sprintf("In use: %s; root mean square error %s %s, total ratio %s.", modelName(r.T(used, "model")), f.C(used, "rmse"), b.unit(what), f.C(used, "total_ratio"))
+		f.Reading = fmt.Sprintf("In use: %s; its root mean square error is %s %s, and it expected %s times what came in all.", modelName(r.T(used, "model")), f.C(used, "rmse"), b.unit(what), f.C(used, "total_ratio"))
 	}
 	f.Chart = chart.Dots(f.frame("root mean square error, "+b.unit(what), ""), chart.Axis{Format: axisNumber}, dots)
 	return f

@@ -29,7 +29,8 @@ func Bars(f Frame, x Axis, series []string, bars []Bar, bounds ...float64) templ
 	var all []float64
 	names, texts := 0.0, 0.0
 	for _, b := range bars {
-		names = max(names, TextWidth(b.Name))
+		wide, _ := wrapped(b.Name, mostName)
+		names = max(names, wide)
 		for _, v := range b.Values {
 			all = append(all, v.V, v.Low, v.High)
 			texts = max(texts, TextWidth(v.Text))
@@ -39,7 +40,6 @@ func Bars(f Frame, x Axis, series []string, bars []Bar, bounds ...float64) templ
 		all = append(all, 0)
 	}
 	all = append(all, bounds...)
-	names = min(names, 172)
 	low, high, ticks := x.span(all, 4)
 	per := 15.0
 	if len(series) < 2 {
@@ -53,7 +53,7 @@ func Bars(f Frame, x Axis, series []string, bars []Bar, bounds ...float64) templ
 	var marks canvas
 	for _, b := range bars {
 		group := per * float64(len(b.Values))
-		marks.text(left-6, y+group/2+4, "end", "", Cut(b.Name, names))
+		marks.label(left-6, y+group/2, "end", b.Name, mostName)
 		for i, v := range b.Values {
 			k := i
 			if v.Class >= 0 {
@@ -99,13 +99,16 @@ func Bars(f Frame, x Axis, series []string, bars []Bar, bounds ...float64) templ
 	return c.finish(y + 36)
 }
 
+// mostName is how wide the names of lines may be.
+const mostName = 172
+
 // names makes the legend of several series.
 func (c *canvas) names(series []string) {
 	if len(series) < 2 {
 		return
 	}
 	for i, s := range series {
-		c.legend = append(c.legend, entry{i, s, false})
+		c.legend = append(c.legend, entry{i, s, square})
 	}
 }
 
@@ -121,14 +124,14 @@ func Dots(f Frame, x Axis, dots []Dot) template.HTML {
 	var all []float64
 	names, texts := 0.0, 0.0
 	for _, d := range dots {
-		names, texts = max(names, TextWidth(d.Name)), max(texts, TextWidth(d.Text))
+		wide, _ := wrapped(d.Name, mostName)
+		names, texts = max(names, wide), max(texts, TextWidth(d.Text))
 		all = append(all, d.V, d.Low, d.High)
 	}
-	names = min(names, 172)
 	low, high, ticks := x.span(all, 4)
 	left, right := names+14, Width-texts-14
 	s := scale{low, high, left, right}
-	const per = 22
+	const per = 23
 	top, bottom := 4.0, 4+per*float64(len(dots))
 	for _, t := range ticks {
 		at := s.at(t.At)
@@ -137,7 +140,7 @@ func Dots(f Frame, x Axis, dots []Dot) template.HTML {
 	}
 	for i, d := range dots {
 		y := top + per*(float64(i)+.5)
-		c.text(left-10, y+4, "end", "", Cut(d.Name, names))
+		c.label(left-10, y, "end", d.Name, mostName)
 		if math.IsNaN(d.V) {
 			c.text(left+4, y+4, "", "m", "not known")
 			continue
@@ -192,11 +195,34 @@ func Columns(f Frame, y Axis, series []string, groups []Group, stacked bool) tem
 	}
 	low, high, ticks := y.span(all, 4)
 	sx, sy := scale{low: 0, high: float64(len(groups))}, scale{low: low, high: high}
-	var names []Tick
-	for i, g := range groups {
-		names = append(names, Tick{float64(i) + .5, g.Name})
+	lean := 0.0
+	for _, g := range groups {
+		lean = max(lean, TextWidth(g.Name))
 	}
-	p := c.frame(250, names, ticks, &sx, &sy)
+	room, stride := (Width-90)/float64(max(len(groups), 1)), 1
+	switch {
+	case lean+4 <= room:
+		lean = 0
+	case len(groups) <= 14: // every name matters
+		lean = min(lean, 90)
+	default: // numbers in a row, of which some will do
+		for _, stride = range []int{2, 5, 10, 20, 50, 100} {
+			if float64(stride)*room >= lean+4 {
+				break
+			}
+		}
+		lean = 0
+	}
+	var names []Tick
+	for i := 0; i < len(groups) && lean == 0; i += stride {
+		names = append(names, Tick{float64(i) + .5, groups[i].Name})
+	}
+	c.deep = lean * .6
+	height := 250 + c.deep
+	p := c.frame(height, names, ticks, &sx, &sy)
+	for i := 0; i < len(groups) && lean > 0; i++ {
+		c.p(`<text transform="translate(%s %s) rotate(-40)" text-anchor="end">%s</text>`, n(sx.at(float64(i)+.5)+4), n(p.bottom+13), esc(Cut(groups[i].Name, lean)))
+	}
 	width := (p.right - p.left) / float64(max(len(groups), 1))
 	gap := math.Min(6, width*.15)
 	for i, g := range groups {
@@ -231,7 +257,7 @@ func Columns(f Frame, y Axis, series []string, groups []Group, stacked bool) tem
 	}
 	c.line(p.left, sy.at(0), p.right, sy.at(0), "a")
 	c.names(series)
-	return c.finish(250)
+	return c.finish(height)
 }
 
 // Plain is a value without an interval.

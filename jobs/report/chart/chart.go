@@ -51,13 +51,24 @@ type canvas struct {
 	strings.Builder
 	Frame
 	legend []entry
+	deep   float64 // room between a plot and the name of its x axis, beyond the usual
 }
 
 type entry struct {
 	class int
 	text  string
-	dash  bool
+	as    swatch
 }
+
+// A swatch is how an entry of a legend shows what it is of.
+type swatch int
+
+const (
+	square swatch = iota
+	stroke
+	dashed
+	shape // of a scatter
+)
 
 func (c *canvas) p(format string, args ...any) { fmt.Fprintf(c, format, args...) }
 
@@ -112,9 +123,14 @@ func (c *canvas) finish(height float64) template.HTML {
 		if x+w > Width && x > 8 {
 			x, y = 8, y+17
 		}
-		if e.dash {
+		switch e.as {
+		case dashed:
 			legend.p(`<line x1="%s" y1="%s" x2="%s" y2="%s" class="ln %s d%d"/>`, n(x), n(y+6), n(x+14), n(y+6), class(e.class), max(e.class, 0)%4)
-		} else {
+		case stroke:
+			legend.p(`<line x1="%s" y1="%s" x2="%s" y2="%s" class="ln %s"/>`, n(x), n(y+6), n(x+14), n(y+6), class(e.class))
+		case shape:
+			legend.spot(x+6, y+6, e.class, 1.5, "")
+		default:
 			legend.p(`<rect x="%s" y="%s" width="11" height="11" class="%s"/>`, n(x), n(y), class(e.class))
 		}
 		legend.text(x+18, y+10, "", "", text)
@@ -170,6 +186,47 @@ func Cut(s string, width float64) string {
 		runes = runes[:len(runes)-1]
 	}
 	return strings.TrimRight(string(runes), " ,") + "…"
+}
+
+// small is the size of the class in, beside that of other text.
+const small = 10.5 / 12
+
+// Wrap divides text that is too wide for one line into two lines of small text, of which
+// the second is cut where it must be.
+func Wrap(s string, width float64) []string {
+	if TextWidth(s) <= width {
+		return []string{s}
+	}
+	words := strings.Fields(s)
+	first := 1
+	for first < len(words) && TextWidth(strings.Join(words[:first+1], " "))*small <= width {
+		first++
+	}
+	if len(words) < 2 {
+		return []string{Cut(s, width)}
+	}
+	first = min(first, len(words)-1)
+	return []string{Cut(strings.Join(words[:first], " "), width/small), Cut(strings.Join(words[first:], " "), width/small)}
+}
+
+// wrapped is how wide text is when it has been given a width, and whether it takes two lines.
+func wrapped(s string, width float64) (wide float64, two bool) {
+	lines := Wrap(s, width)
+	if len(lines) == 1 {
+		return TextWidth(lines[0]), false
+	}
+	return max(TextWidth(lines[0]), TextWidth(lines[1])) * small, true
+}
+
+// label writes the name of a mark whose middle is at y.
+func (c *canvas) label(x, y float64, anchor, s string, width float64) {
+	lines := Wrap(s, width)
+	if len(lines) == 1 {
+		c.text(x, y+4, anchor, "", lines[0])
+		return
+	}
+	c.text(x, y-2, anchor, "in", lines[0])
+	c.text(x, y+9, anchor, "in", lines[1])
 }
 
 // scale maps data to units.
@@ -247,7 +304,7 @@ func (c *canvas) frame(height float64, xs, ys []Tick, sx, sy *scale) plot {
 	for _, t := range ys {
 		wide = max(wide, TextWidth(t.Text))
 	}
-	p := plot{left: wide + 12, right: Width - 12, top: 22, bottom: height - 38}
+	p := plot{left: wide + 12, right: Width - 12, top: 22, bottom: height - 38 - c.deep}
 	if c.Y == "" {
 		p.top = 8
 	}
@@ -263,11 +320,16 @@ func (c *canvas) frame(height float64, xs, ys []Tick, sx, sy *scale) plot {
 		c.line(p.left, y, p.right, y, "g")
 		c.text(p.left-6, y+4, "end", "", t.Text)
 	}
-	last := math.Inf(-1)
-	for _, t := range xs {
+	// The last is written, and of the others those that touch neither it nor the one before.
+	last, end := math.Inf(-1), math.Inf(1)
+	for i, t := range xs {
 		x, w := sx.at(t.At), TextWidth(t.Text)
-		if x-w/2 < last+4 {
-			continue // would touch the one before
+		if i == 0 && len(xs) > 1 {
+			z := xs[len(xs)-1]
+			end = sx.at(z.At) - TextWidth(z.Text)/2
+		}
+		if x-w/2 < last+4 || i < len(xs)-1 && x+w/2 > end-4 {
+			continue
 		}
 		last = x + w/2
 		c.line(x, p.bottom, x, p.bottom+4, "a")
@@ -277,6 +339,6 @@ func (c *canvas) frame(height float64, xs, ys []Tick, sx, sy *scale) plot {
 	if c.Y != "" {
 		c.text(2, 12, "", "n", Cut(c.Y, Width-4))
 	}
-	c.text((p.left+p.right)/2, p.bottom+33, "middle", "n", Cut(c.X, Width-4))
+	c.text((p.left+p.right)/2, p.bottom+33+c.deep, "middle", "n", Cut(c.X, Width-4))
 	return p
 }

@@ -38,11 +38,14 @@ const heatColumns = 14
 // heat draws one piece and returns how high it is.
 func (c *canvas) heat(rows, columns []string, cells [][]Cell, limit float64) float64 {
 	f := c.Frame
-	names := 0.0
+	names, least := 0.0, 17.0
 	for _, r := range rows {
-		names = max(names, TextWidth(r))
+		wide, two := wrapped(r, mostName)
+		names = max(names, wide)
+		if two {
+			least = 24
+		}
 	}
-	names = min(names, 172)
 	left := names + 10
 	top := 0.0
 	for _, name := range []string{arrowed("→ ", f.X), arrowed("↓ ", f.Y)} {
@@ -66,18 +69,22 @@ func (c *canvas) heat(rows, columns []string, cells [][]Cell, limit float64) flo
 	} else {
 		top += 18
 	}
-	high := math.Max(17, math.Min(26, width()*.8))
+	high := math.Max(least, math.Min(26, width()*.8))
 	for j, s := range columns {
 		x := left + width()*(float64(j)+.5)
 		if slant {
-			c.p(`<text transform="translate(%s %s) rotate(-45)">%s</text>`, n(x), n(top-5), esc(Cut(s, 118)))
+			size := ""
+			if width() < 20 {
+				size = ` class="in"`
+			}
+			c.p(`<text transform="translate(%s %s) rotate(-45)"%s>%s</text>`, n(x), n(top-5), size, esc(Cut(s, 118)))
 		} else {
 			c.text(x, top-6, "middle", "", s)
 		}
 	}
 	for i, r := range rows {
 		y := top + high*float64(i)
-		c.text(left-6, y+high/2+4, "end", "", Cut(r, names))
+		c.label(left-6, y+high/2, "end", r, mostName)
 		w := width()
 		for j := range columns {
 			cell := cells[i][j]
@@ -140,7 +147,7 @@ func Flow(f Frame, before, after string, left, right []Node, links []Link) templ
 	}
 	const top, gap, box = 24.0, 9.0, 12.0
 	most := max(len(left), len(right))
-	height := math.Max(220, float64(most)*34)
+	height := math.Max(220, float64(most)*38)
 	unit := 0.0
 	if total > 0 {
 		unit = (height - gap*float64(most-1)) / total
@@ -188,14 +195,18 @@ func Flow(f Frame, before, after string, left, right []Node, links []Link) templ
 			}
 			c.rect(x, at[i], box, h, cl, d.Tip)
 			// Names of thin neighbours move down rather than touch.
-			y := math.Max(at[i]+h/2+4, floor+12)
-			floor = y
-			if isLeft {
-				c.text(x-5, y, "end", "", Cut(d.Name, x1-box-6))
-			} else {
-				c.text(x+box+5, y, "", "", Cut(d.Name, Width-x2-box-7))
+			room, half := x1-box-8, 6.0
+			if _, two := wrapped(d.Name, room); two {
+				half = 12
 			}
-			end = math.Max(end, math.Max(at[i]+h, y))
+			y := math.Max(at[i]+h/2, floor+half)
+			floor = y + half
+			if isLeft {
+				c.label(x-5, y, "end", d.Name, room)
+			} else {
+				c.label(x+box+5, y, "", d.Name, room)
+			}
+			end = math.Max(end, math.Max(at[i]+h, y+half-4))
 		}
 	}
 	side(left, atFrom, from, x1-box, true)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 )
 
 // A Point of a line, with its interval where there is one.
@@ -72,9 +73,9 @@ func Lines(f Frame, x, y Axis, lines []Line, guides ...Guide) template.HTML {
 			path += pen + n(sx.at(q.X)) + " " + n(sy.at(q.Y))
 			pen = "L"
 		}
-		dash := ""
+		dash, as := "", stroke
 		if l.Dashed {
-			dash = fmt.Sprintf(" d%d", max(l.Class, 0)%4)
+			dash, as = fmt.Sprintf(" d%d", max(l.Class, 0)%4), dashed
 		}
 		if path != "" {
 			c.p(`<path d="%s" class="ln %s%s"/>`, path, cl, dash)
@@ -94,8 +95,8 @@ func Lines(f Frame, x, y Axis, lines []Line, guides ...Guide) template.HTML {
 			c.tip(q.Tip)
 			c.p(`</circle>`)
 		}
-		if len(lines) > 1 {
-			c.legend = append(c.legend, entry{l.Class, l.Name, l.Dashed})
+		if e := (entry{l.Class, l.Name, as}); len(lines) > 1 && !slices.Contains(c.legend, e) {
+			c.legend = append(c.legend, e)
 		}
 	}
 	return c.finish(height)
@@ -121,32 +122,31 @@ func Scatter(f Frame, x, y Axis, spots []Spot, names []string) template.HTML {
 	const height = 360
 	c.frame(height, ticksX, ticksY, &sx, &sy)
 	for _, s := range spots {
-		px, py := sx.at(s.X), sy.at(s.Y)
-		switch s.Class % 4 {
-		case 0:
-			c.p(`<circle cx="%s" cy="%s" r="2.6" class="pt %s">`, n(px), n(py), class(s.Class))
-			c.tip(s.Tip)
-			c.p(`</circle>`)
-		case 1:
-			c.rect2(px, py, class(s.Class), s.Tip)
-		case 2:
-			c.p(`<path d="M%s %sl3.4 6h-6.8z" class="pt %s">`, n(px), n(py-3.6), class(s.Class))
-			c.tip(s.Tip)
-			c.p(`</path>`)
-		default:
-			c.p(`<path d="M%s %sl3.6 3.6l-3.6 3.6l-3.6-3.6z" class="pt %s">`, n(px), n(py-3.6), class(s.Class))
-			c.tip(s.Tip)
-			c.p(`</path>`)
-		}
+		c.spot(sx.at(s.X), sy.at(s.Y), s.Class, 1, s.Tip)
 	}
 	for i, s := range names {
-		c.legend = append(c.legend, entry{i, s, false})
+		c.legend = append(c.legend, entry{i, s, shape})
 	}
 	return c.finish(height)
 }
 
-func (c *canvas) rect2(x, y float64, class, tip string) {
-	c.p(`<rect x="%s" y="%s" width="4.8" height="4.8" class="pt %s">`, n(x-2.4), n(y-2.4), class)
+// spot is a point of a class, whose colour and shape it has, so many times as large as usual.
+func (c *canvas) spot(x, y float64, of int, size float64, tip string) {
+	element := "path"
+	switch of % 4 {
+	case 0:
+		element = "circle"
+		c.p(`<circle cx="%s" cy="%s" r="%s"`, n(x), n(y), n(2.6*size))
+	case 1:
+		element = "rect"
+		c.p(`<rect x="%s" y="%s" width="%s" height="%s"`, n(x-2.4*size), n(y-2.4*size), n(4.8*size), n(4.8*size))
+	case 2:
+		c.p(`<path d="M%s %sl%s %sh%sz"`, n(x), n(y-3.6*size), n(3.4*size), n(6*size), n(-6.8*size))
+	default:
+		d := 3.6 * size
+		c.p(`<path d="M%s %sl%s %sl%s %sl%s %sz"`, n(x), n(y-d), n(d), n(d), n(-d), n(d), n(-d), n(-d))
+	}
+	c.p(` class="pt %s">`, class(of))
 	c.tip(tip)
-	c.p(`</rect>`)
+	c.p(`</%s>`, element)
 }

@@ -378,6 +378,16 @@ func (e Expr) Or(o Expr) Expr {
 	return combine("("+e.sql+" OR "+o.sql+")", func(v []Value) Value { return boolean(v[0].True() || v[1].True()) }, e, o)
 }
 
+// Lists holds for lists of names, with commas between, that have a name.
+func Lists(a Expr, name string) Expr {
+	return combine("list_contains(string_split("+a.sql+", ','), "+Literal(name)+")", func(v []Value) Value {
+		if v[0].IsNull() {
+			return Value{}
+		}
+		return boolean(slices.Contains(strings.Split(v[0].S, ","), name))
+	}, a)
+}
+
 // HasSuffix holds for texts that end so.
 func HasSuffix(a Expr, suffix string) Expr {
 	return combine("ends_with("+a.sql+", "+Literal(suffix)+")", func(v []Value) Value {
