@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -66,13 +68,27 @@ func (m *marked) Error() string { return m.error.Error() }
 // is as it was, but for columns added.
 func Load(ctx context.Context, fsys storage.FS, out string, m *publish.Manifest, opts Options, c Connection) (*Loaded, error) {
 	start := time.Now()
+	in, at := fsys, out
+	if opts.Target == "duckdb" && opts.Location == out && strings.Contains(out, "://") {
+		dir, err := os.MkdirTemp("", "shoal-load-")
+		if err != nil {
+			return nil, mark(err, errTransient)
+		}
+		defer os.RemoveAll(dir)
+		in, at, opts.Location = storage.Local(), filepath.ToSlash(dir), filepath.ToSlash(dir)
+	}
 	s, err := plan(m, opts)
 	if err != nil {
 		return nil, err
 	}
 	done := &Loaded{Target: opts.Target, Date: m.Date, RunID: m.RunID, Tables: map[string]int64{}}
 	for _, t := range s.tables {
-		problems, err := publish.VerifyTable(ctx, fsys, out, *t.Table, true)
+		if at != out {
+			if err := fetch(ctx, fsys, out, at, t.Table); err != nil {
+				return nil, err
+			}
+		}
+		problems, err := publish.VerifyTable(ctx, in, at, *t.Table, true)
 		if err != nil {
 			return nil, err
 		}
@@ -95,6 +111,43 @@ func Load(ctx context.Context, fsys storage.FS, out string, m *publish.Manifest,
 	}
 	done.Seconds = time.Since(start).Seconds()
 	return done, nil
+}
+
+// fetch copies a table's files out of a bucket, which DuckDB could read only with an
+// extension and credentials of its own. What is not there VerifyTable will miss.
+func fetch(ctx context.Context, fsys storage.FS, out, dir string, t *publish.Table) error {
+	for _, f := range t.Files {
+		if !fs.ValidPath(f.Path) {
+			continue // which VerifyTable refuses
+		}
+		if err := fetchFile(ctx, fsys, publish.Join(out, f.Path), filepath.Join(dir, filepath.FromSlash(f.Path))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fetchFile(ctx context.Context, fsys storage.FS, from, to string) error {
+	r, err := fsys.Open(ctx, from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return publish.OutputError("reading", from, err)
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return mark(fmt.Errorf("fetching %s: %w", from, err), errTransient)
+	}
+	w, err := os.Create(to)
+	if err != nil {
+		return mark(fmt.Errorf("fetching %s: %w", from, err), errTransient)
+	}
+	_, err = io.Copy(w, io.NewSectionReader(r, 0, r.Size()))
+	if err := errors.Join(err, w.Close()); err != nil {
+		return mark(fmt.Errorf("fetching %s into %s: %w", from, filepath.Dir(to), err), errTransient)
+	}
+	return nil
 }
 
 // loadDuckDB runs the script in DuckDB's own program, to which it is piped:

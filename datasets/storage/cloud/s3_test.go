@@ -20,6 +20,18 @@ func TestS3(t *testing.T) {
 	storagetest.Run(t, s.FS(), "s3://lake/tree")
 }
 
+// TestS3Real holds versitygw to the whole contract, in fair weather and when one request
+// in ten goes wrong.
+func TestS3Real(t *testing.T) {
+	s := s3server.StartReal(t)
+	s.Bucket(t, "lake")
+	storagetest.Run(t, s.FS(), "s3://lake/tree")
+	s.Bucket(t, "wet")
+	s.Set(s3server.Faults{Unavailable: 0.04, Lost: 0.02, Reset: 0.02, Cut: 0.01, Slow: 0.01, Seed: 9})
+	storagetest.Run(t, s.FS(), "s3://wet/tree")
+	t.Logf("%v", s.Hurt())
+}
+
 // TestS3InBadWeather holds a store to the whole contract while one request in five
 // goes wrong in one way, and in every way at once.
 func TestS3InBadWeather(t *testing.T) {

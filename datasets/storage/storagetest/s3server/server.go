@@ -1,6 +1,6 @@
-// Package s3server runs an S3 server inside a test (gofakes3, in memory), behind a
-// proxy that does what networks do: it answers 503, loses the answer to a request
-// that was carried out, cuts bodies short and stalls.
+// Package s3server runs an S3 server for a test, gofakes3 in memory or versitygw as a
+// process of its own, behind a proxy that does what networks do: it answers 503, loses
+// the answer to a request that was carried out, cuts bodies short and stalls.
 package s3server
 
 import (
@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,8 +28,8 @@ import (
 	"github.com/shoal-data/shoal/datasets/storage/objects"
 )
 
-// AccessKey and SecretKey are what the tests sign with. The server does not check
-// them; a test may look for them where they must not be.
+// AccessKey and SecretKey are what the tests sign with. Only versitygw checks the
+// signatures; a test may look for the keys where they must not be.
 const (
 	AccessKey = "AKIASHOALTESTS000001"
 	SecretKey = "planted/secret+0000000000000000000000001"
@@ -46,8 +48,8 @@ type Faults struct {
 
 // A Server is an S3 server and the proxy before it.
 type Server struct {
-	backend gofakes3.Backend
-	direct  *httptest.Server
+	backend gofakes3.Backend // nil: versitygw
+	dir     string           // where versitygw keeps its buckets
 	proxy   *httptest.Server
 	forward *httputil.ReverseProxy
 
@@ -65,14 +67,25 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	at := gofakes3.FixedTimeSource(time.Date(2024, 7, 1, 0, 0, 0, 0, time.UTC)) // so that copies of a bucket are alike
 	s := &Server{backend: s3mem.New(s3mem.WithTimeSource(at)), hurt: map[string]int{}, reads: map[string]int64{}}
-	s.direct = httptest.NewServer(gofakes3.New(s.backend, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
-	t.Cleanup(s.direct.Close)
-	to, err := url.Parse(s.direct.URL)
+	direct := httptest.NewServer(gofakes3.New(s.backend, gofakes3.WithTimeSkewLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	t.Cleanup(direct.Close)
+	s.front(t, direct.URL, nil)
+	return s
+}
+
+// front puts the proxy before a server, and points the AWS environment at the proxy.
+func (s *Server) front(t testing.TB, address string, by http.RoundTripper) {
+	t.Helper()
+	to, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.forward = &httputil.ReverseProxy{
-		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Transport: by,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // which is signed
+		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { reset(w) },
 	}
 	s.proxy = httptest.NewServer(http.HandlerFunc(s.serve))
@@ -83,7 +96,6 @@ func Start(t testing.TB) *Server {
 	} {
 		t.Setenv(name, value)
 	}
-	return s
 }
 
 // Quick is a patience for tests: what cannot be repeated successfully is given up in
@@ -101,12 +113,18 @@ func (s *Server) URL() string { return s.proxy.URL }
 // Bucket makes an empty bucket.
 func (s *Server) Bucket(t testing.TB, name string) {
 	t.Helper()
-	if err := s.backend.CreateBucket(name); err != nil {
+	var err error
+	if s.backend == nil {
+		err = os.Mkdir(filepath.Join(s.dir, name), 0o755)
+	} else {
+		err = s.backend.CreateBucket(name)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Copy makes a bucket with all that another holds, without asking the server.
+// Copy makes a bucket of gofakes3 with all that another holds, without asking the server.
 func (s *Server) Copy(t testing.TB, from, to string) {
 	t.Helper()
 	s.Bucket(t, to)
@@ -126,7 +144,7 @@ func (s *Server) Copy(t testing.TB, from, to string) {
 	}
 }
 
-// Drop removes a bucket and all in it.
+// Drop removes a bucket of gofakes3 and all in it.
 func (s *Server) Drop(t testing.TB, name string) {
 	t.Helper()
 	if err := s.backend.ForceDeleteBucket(name); err != nil {
