@@ -127,7 +127,7 @@ func (s *Spool) explain(doing string, err error) error {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	return fmt.Errorf("%s a temporary file in %s for what exceeds the memory budget of %d MiB: %w; raise the budget, or set TMPDIR to a disk with more room", doing, dir, s.budget.limit>>20, err)
+	return fmt.Errorf("%s a temporary file in %s for what exceeds the memory budget: %w; raise limits.memory, or set TMPDIR to a disk with more room", doing, dir, err)
 }
 
 // Get returns the bytes of a block. They are valid until the next use of buf,

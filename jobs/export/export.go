@@ -85,12 +85,25 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 		err = errors.Join(err, d.abort(ctx))
 	}
 	s.Out = o.To
-	if err != nil {
+	if err = marked(o.To, err); err != nil {
 		s.Status, s.ExitCode, s.Error, s.Tables = nightly.StatusFailed, nightly.ExitCode(err), err.Error(), nil
 		return s, err
 	}
 	s.Status = nightly.StatusExported
 	return s, nil
+}
+
+// marked gives what nobody has marked the exit code of a place that cannot be written to:
+// 75, or 2 where it takes somebody to change it.
+func marked(to string, err error) error {
+	var known *nightly.Error
+	switch {
+	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled):
+		return err
+	case publish.Unfit(publish.OutputError("writing", to, err)):
+		return nightly.Usage(err)
+	}
+	return nightly.Transient(err)
 }
 
 func (o *Options) dir(date string) string { return publish.Join(publish.Clean(o.To), "ds="+date) }
