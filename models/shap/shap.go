@@ -59,13 +59,23 @@ type tree struct {
 	above  []int32 // by inner node: the edge that leads to it, -1 for the root
 	// same is the nearest edge above, by inner node, that also left a node of
 	// its column, -1 where there is none.
-	same    []int32
-	columns []int32 // that the tree looks at, rising
-	place   []int32 // by inner node: where its column is in columns
+	same []int32
+	// By inner node, unless a node asks for categories: what it asks.
+	conditions []condition
+	columns    []int32 // that the tree looks at, rising
+	place      []int32 // by inner node: where its column is in columns
 	// By edge, then by case, then by point; see cases. factor is what a leaf's
 	// product is multiplied by along the edge; share is what the column gets of the sum
 	// of the products beyond it, less what it got for the same edge above.
 	factor, share []float64
+}
+
+// A condition is met by values up to the threshold, and by missing ones where
+// missing is 1.
+type condition struct {
+	threshold float64
+	column    int32
+	missing   uint32
 }
 
 // The cases of an edge: whether the row passes the conditions of its column so
@@ -76,6 +86,33 @@ const (
 	failed          // it failed before
 	allCases        // how many there are
 )
+
+// met has a bit for each inner node whose condition the row meets; nodes beyond the
+// 64th share bits.
+func (t *tree) met(row []float64) uint64 {
+	var met uint64
+	for i, c := range t.conditions {
+		v := row[c.column]
+		// Without branches: which way a row goes is hard to guess.
+		var below, missing uint32
+		if v <= c.threshold {
+			below = 1
+		}
+		if v != v {
+			missing = 1
+		}
+		met |= uint64(below|missing&c.missing) << (i & 63)
+	}
+	if t.conditions != nil {
+		return met
+	}
+	for i, column := range t.Column {
+		if t.GoesLeft(i, row[column]) {
+			met |= 1 << (i & 63)
+		}
+	}
+	return met
+}
 
 // ForTrees makes m's trees ready.
 func ForTrees(m *gbdt.Model) *Trees {
@@ -120,6 +157,15 @@ func prepare(source *gbdt.Tree) tree {
 	for i, c := range source.Column {
 		at, _ := slices.BinarySearch(t.columns, c)
 		t.place[i] = int32(at)
+	}
+	if source.Categories == nil {
+		t.conditions = make([]condition, n)
+		for i, c := range source.Column {
+			t.conditions[i] = condition{threshold: source.Threshold[i], column: c}
+			if source.MissingLeft[i] {
+				t.conditions[i].missing = 1
+			}
+		}
 	}
 	share := make([]float64, 2*n) // z of the edge's column so far
 	columns := make([]int, n)     // different ones above and at each inner node
@@ -220,6 +266,10 @@ const fewConditions = 10
 // 100 trees of 15 leaves they take at most 25 MB.
 const remembered = 2048
 
+// together is how many rows a tree explains before the next tree does: what is
+// remembered of it stays in the cache, and so do the rows.
+const together = 128
+
 // NewSession begins one.
 func (e *Trees) NewSession() *Session {
 	return &Session{Trees: e, product: make([]float64, e.values), sum: make([]float64, e.values), which: make([]uint8, e.edges), known: make([]known, len(e.trees)), loose: make([]float64, len(e.model.Names))}
@@ -231,12 +281,15 @@ func (s *Session) Contributions(x models.Matrix) (models.Matrix, error) {
 		return models.Matrix{}, err
 	}
 	c := models.NewMatrix(s.model.Names, x.Rows())
-	for i := range x.Rows() {
-		dst, row := c.Row(i), x.Row(i)
+	for from := 0; from < x.Rows(); from += together {
+		to := min(from+together, x.Rows())
 		for k := range s.trees {
-			t := &s.trees[k]
-			for j, v := range s.shares(k, row) {
-				dst[t.columns[j]] += v
+			columns := s.trees[k].columns
+			for i := from; i < to; i++ {
+				dst := c.Row(i)
+				for j, v := range s.shares(k, x.Row(i)) {
+					dst[columns[j]] += v
+				}
 			}
 		}
 	}
@@ -251,12 +304,7 @@ func (s *Session) shares(k int, row []float64) []float64 {
 	if n == 0 {
 		return nil
 	}
-	var met uint64
-	for i, column := range t.Column {
-		if t.GoesLeft(i, row[column]) {
-			met |= 1 << (i & 63)
-		}
-	}
+	met := t.met(row)
 	var at int32
 	switch {
 	case n <= fewConditions:
