@@ -331,6 +331,15 @@ func (p Part) values(dst []float64, column int) ([]float64, error) {
 	return dst, nil
 }
 
+// Values appends the named column to dst, NaN for null.
+func (p Part) Values(dst []float64, name string) ([]float64, error) {
+	c, err := p.table.Column(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.values(dst, c)
+}
+
 // IDs are the customer ids.
 func (p Part) IDs() (arrow.Array, error) {
 	data, err := p.bytes(0)

@@ -11,7 +11,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -115,7 +114,7 @@ func Features(ctx context.Context, families []features.Family, tonight *features
 		c.Calendar = moves[c.Name]
 		c.meet(past)
 	}
-	return columns, count(ctx, names, columns, tonight, workers)
+	return columns, count(ctx, columns, tonight, workers)
 }
 
 // feature divides a feature by its values in the training snapshots.
@@ -249,32 +248,29 @@ func moved(expected []int64, near [2][]int64) float64 {
 	return most
 }
 
-// count counts every column of tonight's table, batch by batch.
-func count(ctx context.Context, names []string, columns []*Column, t *features.Table, workers int) error {
-	for part := range t.Parts() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		rows := part.Rows()
-		data, err := part.Matrix(nil, names, nil)
-		if err != nil {
-			return err
-		}
-		var wg sync.WaitGroup
-		for w := range workers {
-			wg.Go(func() {
-				values := make([]float64, rows)
+// count counts every column of tonight's table. Each worker walks the whole table for
+// columns of its own.
+func count(ctx context.Context, columns []*Column, t *features.Table, workers int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for w := range workers {
+		g.Go(func() error {
+			var values []float64
+			for part := range t.Parts() {
 				for k := w; k < len(columns); k += workers {
-					for i := range values {
-						values[i] = data[i*len(names)+k]
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
+					var err error
+					if values, err = part.Values(values[:0], columns[k].Name); err != nil {
+						return err
 					}
 					columns[k].count(values)
 				}
-			})
-		}
-		wg.Wait()
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // NewScore counts a score: tonight's, and that of the test snapshot by the same model,
