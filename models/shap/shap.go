@@ -18,7 +18,6 @@
 package shap
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -400,12 +399,22 @@ func (t *tree) explain(dst, row, product, sum []float64, which []uint8) {
 // Top is the k columns that contribute most to a row either way, or fewer when
 // the rest contribute nothing: the largest first, and of equal ones the first.
 func Top(row []float64, k int) []int {
-	var columns []int
+	top := make([]int, 0, min(k, len(row)))
 	for j, v := range row {
-		if v != 0 {
-			columns = append(columns, j)
+		if v == 0 {
+			continue
 		}
+		at := len(top)
+		for at > 0 && math.Abs(v) > math.Abs(row[top[at-1]]) {
+			at--
+		}
+		if len(top) == cap(top) {
+			if at == len(top) {
+				continue
+			}
+			top = top[:len(top)-1]
+		}
+		top = slices.Insert(top, at, j)
 	}
-	slices.SortStableFunc(columns, func(a, b int) int { return cmp.Compare(math.Abs(row[b]), math.Abs(row[a])) })
-	return columns[:min(k, len(columns))]
+	return top
 }

@@ -352,13 +352,44 @@ func (q *quantile) value() Value {
 	if len(q.vs) == 0 {
 		return Value{}
 	}
-	slices.Sort(q.vs)
 	h := q.q * float64(len(q.vs)-1)
 	i := int(h)
+	partition(q.vs, i)
 	if i+1 == len(q.vs) {
 		return Num(q.vs[i])
 	}
-	return Num(q.vs[i] + float64((h-float64(i))*(q.vs[i+1]-q.vs[i])))
+	return Num(q.vs[i] + float64((h-float64(i))*(slices.Min(q.vs[i+1:])-q.vs[i])))
+}
+
+// partition puts the value of rank k at place k, no greater ones before it and no
+// less ones behind it (Hoare's Find): a median of a million values needs no order.
+func partition(vs []float64, k int) {
+	for low, high := 0, len(vs)-1; low < high; {
+		// The middle of three keeps values that are in order already from being the worst case.
+		pivot := max(min(vs[low], vs[high]), min(max(vs[low], vs[high]), vs[low+(high-low)/2]))
+		i, j := low, high
+		for i <= j {
+			for vs[i] < pivot {
+				i++
+			}
+			for pivot < vs[j] {
+				j--
+			}
+			if i <= j {
+				vs[i], vs[j] = vs[j], vs[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			high = j
+		case k >= i:
+			low = i
+		default:
+			return
+		}
+	}
 }
 
 // Trailing is the whole number that a text ends with.

@@ -6,6 +6,7 @@ package query
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -259,6 +260,7 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 	groups := map[string]*group{}
 	var first []*group // in the order they were met
 	var key []byte
+	var vs []Value
 	each := func(row []Value) {
 		for _, k := range keep {
 			if !k(row).True() {
@@ -274,22 +276,22 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 			return
 		}
 		key = key[:0]
-		vs := make([]Value, 0, 8)
+		vs = vs[:0]
 		for i, f := range of {
 			if q.items[i].total == nil {
 				v := f(row)
 				vs = append(vs, v)
 				key = append(key, byte(v.Kind))
 				if v.Kind == Text {
-					key = fmt.Appendf(key, "%d:%s", len(v.S), v.S)
+					key = append(binary.LittleEndian.AppendUint64(key, uint64(len(v.S))), v.S...)
 				} else {
-					key = fmt.Appendf(key, "%x;", v.F)
+					key = binary.LittleEndian.AppendUint64(key, math.Float64bits(v.F+0)) // −0 + 0 is +0
 				}
 			}
 		}
 		g := groups[string(key)]
 		if g == nil {
-			g = newGroup(q.items, vs)
+			g = newGroup(q.items, slices.Clone(vs))
 			groups[string(key)] = g
 			first = append(first, g)
 		}
