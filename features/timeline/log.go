@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -44,6 +45,7 @@ type Log struct {
 	budget  *spool.Budget
 	dir     string // of temporary files
 	spool   *spool.Spool
+	frozen  []*Store
 }
 
 type appender struct {
@@ -384,9 +386,20 @@ func gather[T any](dst, src []T, rows []uint32) []T {
 	return dst
 }
 
+// Close frees the temporary files of the log and of what it was frozen into, however far
+// they came. Nothing may be read afterwards.
+func (l *Log) Close() error {
+	err := l.spool.Close()
+	for _, s := range l.frozen {
+		err = errors.Join(err, s.spool.Close())
+	}
+	return err
+}
+
 // Freeze ends the writing. The dictionaries must not grow afterwards.
 func (l *Log) Freeze(opts Options) *Store {
 	s := &Store{log: l, opts: opts, spool: spool.New(l.budget, l.dir)}
+	l.frozen = append(l.frozen, s)
 	var wg sync.WaitGroup
 	for i, d := range dictsOf(l.dicts) {
 		wg.Go(func() { s.ranks[i], s.values[i] = d.Ranks() })

@@ -36,7 +36,7 @@ func Describe(ctx context.Context, o Options, dates, only []string, sinkMemory i
 
 func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) error {
 	defer r.limitMemory()()
-	defer r.spool.Close()
+	defer r.free()
 	var snapshots []features.Snapshot
 	for _, d := range dates {
 		a, err := timeline.ParseAsOf(d, r.zone)

@@ -45,6 +45,7 @@ type run struct {
 	others  atomic.Int64  // see Held.OtherBytes
 	space   *spool.Budget // of what may lie in memory or on disk
 	spool   *spool.Spool  // of feature tables
+	log     *timeline.Log // of events; nil before any is read
 	hold    *publish.Hold // the right to publish the date, once it is taken
 	checks  *checks       // of what was measured; nil before there is any
 	summary *Summary
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		return r.finish(err)
 	}
 	defer r.limitMemory()()
-	defer r.spool.Close()
+	defer r.free()
 	in, err := r.open(ctx)
 	defer r.release()
 	if err != nil || r.summary.Status == StatusNoop {

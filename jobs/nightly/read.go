@@ -98,6 +98,7 @@ func (r *run) scan(ctx context.Context, in *input, before int64) (*history, erro
 	h := &history{}
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, r.workers).Within(r.space, "")
+	r.log = log
 	err := r.step("read", func() error {
 		opts := scan.DefaultOptions()
 		opts.Workers, opts.Before, opts.Currency = r.workers, before, r.Config.Currency

@@ -27,6 +27,15 @@ func SpoolBytes(budget int64) int64 {
 	return int64(spoolShare * float64(max(budget-fixedMemory, 0)))
 }
 
+// free gives temporary files back, also of a run that fails where nobody else does: a
+// schedule lives on.
+func (r *run) free() {
+	r.spool.Close()
+	if r.log != nil {
+		r.log.Close()
+	}
+}
+
 // held is the summary's account of what the run holds.
 func (r *run) held() *Held {
 	if r.summary.Held == nil {

@@ -119,7 +119,7 @@ func TestS3ErrorSweep(t *testing.T) {
 					count[fmt.Sprintf("dies=%t", dies)]++
 				}
 			}
-			t.Logf("%d operations, at %d of them %v faults", len(s.trace), len(operations), count)
+			t.Logf("%d operations, at %d of them %v faults, which left %d different states", len(s.trace), len(operations), count, len(s.seen))
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestDiesInANightOnS3(t *testing.T) {
 func TestS3KillSweep(t *testing.T) {
 	server, count := s3server.Start(t), 0
 	s, base, b := newS3Scene(t, server, sales(), false)
-	for _, i := range few(sweep(s.trace)) {
+	for _, i := range few(ofEachKind(s.trace, sweep(s.trace))) {
 		bucket, after := b.fork(base), i%2 == 0
 		child := exec.Command(os.Args[0], "-test.run=^TestDiesInANightOnS3$")
 		child.Env = append(os.Environ(), "SHOAL_DIE_IN_BUCKET="+bucket, "SHOAL_DIE_AT="+strconv.Itoa(i))
