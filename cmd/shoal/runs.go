@@ -191,10 +191,11 @@ func gcCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc --out DIR",
 		Short: "Remove what no reader needs any more",
-		Long: `Remove what dead writers left behind and runs that others have replaced. What the
-pointer names is never removed, nor anything of a date that a living writer
-holds: gc holds each date while it cleans it. A run stays for --keep after it was
-replaced, because readers that began with it may still be reading.`,
+		Long: `Remove what dead writers left behind, runs that others have replaced, and runs that
+privacy.retention lets nobody keep any longer. What else the pointer names is never
+removed, nor anything of a date that a living writer holds: gc holds each date while
+it cleans it. A run stays for --keep after it was replaced, because readers that
+began with it may still be reading.`,
 		Example: "  shoal gc --config sample/shoal.yaml --keep 7d --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -19,7 +19,7 @@ type Privacy struct {
 	PseudonymKeyEnv string         `yaml:"pseudonym_key_env" doc:"Environment variable that holds a key of at least 16 bytes: customers' ids are replaced by HMAC-SHA-256 of the id under it, as 64 hexadecimal digits, before anything is computed. Empty keeps ids. The key is written nowhere; the manifest has a fingerprint that tells keys apart."`
 	SmallestSegment int            `yaml:"smallest_segment" min:"0" max:"1000000" doc:"Fewest customers that published numbers about a group may be about: in tables that have no row a customer, numbers about fewer are null. 0 publishes them all."`
 	Purpose         string         `yaml:"purpose" doc:"What the data are used for, for the record in the manifest."`
-	Retention       Days           `yaml:"retention" min:"0" max:"36500" doc:"Days after the date of a run that it may be kept, for the record in the manifest. 0 says nothing."`
+	Retention       Days           `yaml:"retention" min:"0" max:"36500" doc:"Days after the date of a run that it may be kept: the manifest says until when, and shoal gc removes it afterwards. 0 keeps runs."`
 }
 
 // ErasureTable names people who are to be forgotten.

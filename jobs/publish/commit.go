@@ -129,8 +129,8 @@ func Encode(v any) ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-func (s *Staging) writeFile(ctx context.Context, file string, data []byte) error {
-	return output("writing", file, storage.WriteFile(ctx, s.fsys, file, data))
+func (h *Hold) writeFile(ctx context.Context, file string, data []byte) error {
+	return output("writing", file, storage.WriteFile(ctx, h.fsys, file, data))
 }
 
 // place renames a staged directory to where it stays, durably.
@@ -163,7 +163,7 @@ func (s *Staging) swap(ctx context.Context, entry Current) error {
 	}
 	p.PointerVersion = pointerVersion
 	p.Dates[s.opts.Date] = entry
-	p.Latest = slices.Max(slices.Collect(maps.Keys(p.Dates)))
+	p.Latest = lastDate(p)
 	data, err := Encode(p)
 	if err != nil {
 		return fmt.Errorf("publish: pointer: %w", err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/shoal-data/shoal/datasets/storage"
@@ -100,9 +98,7 @@ func (h *Hold) replacePointer(ctx context.Context, change func(*Pointer) error) 
 		}
 		p.PointerVersion = pointerVersion
 		p.Writes++
-		if len(p.Dates) > 0 {
-			p.Latest = slices.Max(slices.Collect(maps.Keys(p.Dates)))
-		}
+		p.Latest = lastDate(p)
 		data, err := Encode(p)
 		if err != nil {
 			return fmt.Errorf("publish: pointer: %w", err)

@@ -40,10 +40,10 @@ type Collection struct {
 	Busy    []string  `json:"busy"` // dates that are held: nothing of theirs was touched
 }
 
-// Collect removes what nobody will read: what dead writers left, and runs that
-// were replaced at least Keep ago. What the pointer names stays, and so does
-// everything of a date that a living writer holds: each date is held while it
-// is cleaned.
+// Collect removes what nobody will read, or may read: what dead writers left, runs that
+// were replaced at least Keep ago, and runs whose retention is over, which the pointer
+// names no more before their files go. What else the pointer names stays, and so does
+// everything of a date that a living writer holds: each date is held while it is cleaned.
 func Collect(ctx context.Context, o CollectOptions) (*Collection, error) {
 	o.Out = publish.Clean(o.Out)
 	c := &Collection{Out: o.Out, DryRun: o.DryRun, Removed: []Garbage{}, Busy: []string{}}
@@ -173,6 +173,9 @@ func isDate(s string) bool {
 // unwanted says why run i may go, or nothing.
 func (o *CollectOptions) unwanted(all []Run, i int, crashed map[place]bool) string {
 	r := all[i]
+	if r.Until != "" && o.Now().UTC().Format(time.DateOnly) > r.Until {
+		return "was to be kept until " + r.Until
+	}
 	switch r.State {
 	case Unfinished:
 		return "never published"
@@ -229,9 +232,15 @@ func (o *CollectOptions) clean(ctx context.Context, date string, garbage []Garba
 	}
 	gone := map[string]bool{}
 	for i, r := range l.Runs {
-		if r.Date == date && r.State == Replaced && o.unwanted(l.Runs, i, nil) != "" {
-			gone[r.ID] = true
+		if r.Date != date || r.State == Unfinished || o.unwanted(l.Runs, i, nil) == "" {
+			continue
 		}
+		if r.State == Current {
+			if err := h.Withdraw(h.Context(), r.ID); err != nil {
+				return err
+			}
+		}
+		gone[r.ID] = true
 	}
 	// A run's manifest goes first: from then on the run is not published, and
 	// whoever comes next removes the rest if this process dies.

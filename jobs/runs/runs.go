@@ -37,8 +37,9 @@ type Run struct {
 	Rows     int64     `json:"rows"`
 	Files    int       `json:"files"`
 	Bytes    int64     `json:"bytes"`
-	Manifest string    `json:"manifest,omitempty"` // path relative to out
-	Fault    string    `json:"fault,omitempty"`    // why its manifest cannot be read
+	Manifest string    `json:"manifest,omitempty"`   // path relative to out
+	Until    string    `json:"keep_until,omitempty"` // the last day that privacy.retention lets it be kept
+	Fault    string    `json:"fault,omitempty"`      // why its manifest cannot be read
 }
 
 // A Listing is everything that lies under one out.
@@ -117,6 +118,9 @@ func List(ctx context.Context, fsys storage.FS, out string, now time.Time) (*Lis
 
 func (r *Run) fill(m *publish.Manifest) {
 	r.Started, r.Finished, r.Version, r.Tables, r.Manifest = m.Started, m.Finished, m.ToolVersion, len(m.Tables), m.Path()
+	if m.DataUse != nil {
+		r.Until = m.DataUse.KeepUntil
+	}
 	for _, t := range m.Tables {
 		r.Rows += t.Rows
 		for _, f := range t.Files {
