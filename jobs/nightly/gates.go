@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/backtest"
+	"github.com/shoal-data/shoal/jobs/cohorts"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/drift"
 	"github.com/shoal-data/shoal/jobs/earlier"
@@ -33,6 +34,8 @@ type checks struct {
 	quality  []*quality.Row
 	drift    []*drift.Row
 	backtest []*backtest.Result
+	// cohorts are counted in the pass over history that measures it, and are not judged.
+	cohorts []cohorts.Row
 }
 
 // aYear is how far back the same week of last year begins, and how many days either
@@ -65,7 +68,8 @@ func (r *run) examine(ctx context.Context, in *input, h *history) error {
 	c := &checks{report: &gates.Report{Action: r.Config.Gates.Action}, previous: in.previous, lastYear: in.lastYear}
 	r.checks = c
 	return r.step("quality", func() error {
-		profile, err := quality.Measure(ctx, h.store, r.asOf, h.census.Start, r.workers)
+		buyers := cohorts.NewCounter(r.asOf.Today, r.workers)
+		profile, err := quality.Measure(ctx, h.store, r.asOf, h.census.Start, r.workers, buyers.Count)
 		if err != nil {
 			return err
 		}
@@ -79,7 +83,7 @@ func (r *run) examine(ctx context.Context, in *input, h *history) error {
 				return err
 			}
 		}
-		c.quality = j.Run()
+		c.quality, c.cohorts = j.Run(), buyers.Rows()
 		return r.backtest(ctx, in, h, c)
 	})
 }
@@ -303,5 +307,6 @@ func (r *run) afterGates(err error) error {
 // checkTables are the tables of what was measured.
 func (r *run) checkTables() []outputs.Table {
 	tables := []outputs.Table{backtest.Rows(r.checks.backtest, r.stamp()), quality.Rows(r.checks.quality, r.stamp())}
-	return append(tables, drift.Tables(r.checks.drift, r.stamp())...)
+	tables = append(tables, drift.Tables(r.checks.drift, r.stamp())...)
+	return append(tables, cohorts.Tabulate(r.checks.cohorts, r.stamp()))
 }

@@ -407,12 +407,13 @@ want = {
     "score_backtest": {"target": pa.string(), "auc": pa.float64(), "value_actual": pa.decimal128(18, 4)},
     "data_quality": {"metric": pa.string(), "value": pa.float64(), "status": pa.string()},
     "drift": {"name": pa.string(), "psi": pa.float64(), "ks": pa.float64()},
+    "cohorts": {"cohort": pa.date32(), "months_since": pa.int32(), "customers": pa.int64(), "complete": pa.bool_()},
     "drift_bins": {"name": pa.string(), "of_null": pa.bool_(), "actual_count": pa.int64()},
 }
 con = duckdb.connect()
 con.execute("SET TimeZone = 'UTC'")
 duck = {"int64": "BIGINT", "int32": "INTEGER", "string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN",
-        "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE", "decimal128(18, 4)": "DECIMAL(18,4)"}
+        "date32[day]": "DATE", "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE", "decimal128(18, 4)": "DECIMAL(18,4)"}
 for table, rows in job["tables"].items():
     files = glob.glob(job["out"] + "/" + table + "/*/*/*.parquet")
     a = pa.concat_tables(pq.ParquetFile(f).read() for f in files)

@@ -42,6 +42,15 @@ con.execute(f"""CREATE TABLE words AS
 con.execute(f"""CREATE TABLE seen AS
     SELECT customer_id, min(CAST(event_time AS DATE)) AS day FROM read_parquet('{job['events']}', hive_partitioning = false)
     WHERE customer_id IS NOT NULL GROUP BY 1""")
+kept = con.execute(f"""SELECT cohort, month, months_since, cohort_customers, customers, complete
+    FROM read_parquet('{job['out']}/cohorts/*/*/*.parquet', hive_partitioning = false) ORDER BY cohort, month""").fetchall()
+bought = con.execute(f"""WITH known AS (SELECT customer_id, date_trunc('month', day)::DATE AS month FROM purchases WHERE day <= DATE '{job['date']}'),
+    cohorts AS (SELECT customer_id, min(month) AS cohort FROM known GROUP BY 1),
+    months AS (SELECT unnest(generate_series((SELECT min(month) FROM known)::TIMESTAMP, TIMESTAMP '{job['date']}', INTERVAL 1 MONTH))::DATE AS month)
+    SELECT s.cohort, m.month, date_diff('month', s.cohort, m.month), any_value(s.n), count(DISTINCT k.customer_id), last_day(m.month) <= DATE '{job['date']}'
+    FROM (SELECT cohort, count(*) AS n FROM cohorts GROUP BY 1) s JOIN months m ON m.month >= s.cohort
+    LEFT JOIN (known JOIN cohorts USING (customer_id)) k ON k.cohort = s.cohort AND k.month = m.month GROUP BY 1, 2 ORDER BY 1, 2""").fetchall()
+check(len(kept) > 50 and kept == bought, f"cohorts: {len(kept)} rows are not the {len(bought)} of the events")
 df = con.execute("SELECT s.*, f.* EXCLUDE (customer_id, as_of, run_id) FROM customer_scores s JOIN features f USING (customer_id) ORDER BY customer_id").df()
 check(len(df) == con.execute("SELECT count(*) FROM customer_scores").fetchone()[0], "customer_scores and features hold different customers")
 metrics = {(t, m, sp, n): (v, rows, pos, snap) for t, m, sp, n, v, rows, pos, snap in con.execute(

@@ -25,4 +25,5 @@ var RowIs = []struct{ Table, Meaning string }{
 	{"data_quality", "A measure of the input: its value beside the run before, last year and what was to be expected, and what the gates say of it."},
 	{"drift", "A feature or score and what it is compared with: how far its distribution has moved, and what the gates say of it."},
 	{"drift_bins", "A bin of a feature or score: how many customers it holds, here and in what it is compared with."},
+	{"cohorts", "A cohort, the customers who first bought in a calendar month, and a month since: how many of them bought in it."},
 }

@@ -73,8 +73,9 @@ type Profile struct {
 }
 
 // Measure counts the events before asOf. first is the local day on which history
-// begins; the few events before it count as of it.
-func Measure(ctx context.Context, store *timeline.Store, asOf timeline.AsOf, first int32, workers int) (*Profile, error) {
+// begins; the few events before it count as of it. also, which may be nil, is shown every
+// customer's events before asOf in the same pass, a worker's one after the other.
+func Measure(ctx context.Context, store *timeline.Store, asOf timeline.AsOf, first int32, workers int, also func(worker int, e *timeline.Events)) (*Profile, error) {
 	p := &Profile{today: asOf.Today, first: min(first, asOf.Today)}
 	for r := range datasets.NumRoles {
 		p.roleNames = append(p.roleNames, datasets.Role(r).String())
@@ -90,6 +91,9 @@ func Measure(ctx context.Context, store *timeline.Store, asOf timeline.AsOf, fir
 		}
 		if h, ok := t.Before(asOf); ok {
 			p.count(parts[worker], &mapped[worker], &h.Events)
+			if also != nil {
+				also(worker, &h.Events)
+			}
 		}
 		return nil
 	}, nil)

@@ -157,7 +157,7 @@ func TestMeasure(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := log.Freeze(timeline.Options{Zone: time.UTC})
-		p, err := Measure(t.Context(), store, asOf, asOf.Today-899, workers)
+		p, err := Measure(t.Context(), store, asOf, asOf.Today-899, workers, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/shoal-data/shoal/jobs/report/chart"
 	"github.com/shoal-data/shoal/jobs/report/query"
@@ -15,7 +14,7 @@ func (b *builder) behaviour() *Section {
 	if funnel.Reading != "" {
 		s.Lead = append(s.Lead, funnel.Reading)
 	}
-	for _, f := range []*Figure{funnel, b.abandonment(), b.cohorts(), b.timing(), b.channels(), b.silence(), b.distributions()} {
+	for _, f := range []*Figure{funnel, b.abandonment(), b.cohorts(), b.stillBuying(), b.silence(), b.timing(), b.channels(), b.distributions()} {
 		s.add(Block{Figure: f})
 	}
 	return s
@@ -90,53 +89,6 @@ func (b *builder) abandonment() *Figure {
 	return f
 }
 
-// cohorts is who of each cohort still buys.
-func (b *builder) cohorts() *Figure {
-	f := &Figure{ID: "cohorts", Title: "Who of each cohort still buys", About: "Customers by how many 30-day months ago they first bought: the share that bought again, and that bought in the last 30, 90 and 365 days. The newest cohorts bought recently by definition."}
-	first := query.Col("days_since_first_purchase")
-	const most = 23
-	q := query.From("features").Where(query.NotNull(first)).Get("month", query.Bin(first, 0, 30*(most+1), most+1)).Get("customers", query.Count()).
-		Get("again", query.Mean(query.OneIf(query.Gt(query.Col("purchase_days_lifetime"), query.N(1)))))
-	columns := []Column{Column{"month", "First bought, months ago", func(v query.Value) string {
-		if v.F >= most {
-			return fmt.Sprintf("%d+", most)
-		}
-		return count(v.F)
-	}}, whole("customers", "Customers"), share("again", "Bought on several days")}
-	names, labels := []string{"again"}, []string{"several days"}
-	for _, d := range []string{"365d", "90d", "30d"} {
-		if _, ok := b.run.column("features", "purchase_count_"+d); ok {
-			q.Get("in_"+d, query.Mean(query.OneIf(query.Gt(query.Col("purchase_count_"+d), query.N(0)))))
-			columns = append(columns, share("in_"+d, "Bought in the last "+d))
-			names, labels = append(names, "in_"+d), append(labels, "last "+strings.TrimSuffix(d, "d")+" days")
-		}
-	}
-	r, ok := b.query(f, q.Order("month"), columns...)
-	if !ok {
-		f.Missing = "Nobody has bought."
-		return f
-	}
-	var rows []string
-	var cells [][]chart.Cell
-	for i := range r.Len() {
-		rows = append(rows, f.C(i, "month"))
-		var line []chart.Cell
-		for k, c := range names {
-			line = append(line, chart.Cell{V: r.F(i, c), Text: fmt.Sprintf("%.0f", 100*r.F(i, c)), Tip: f.tip(i, "first bought "+f.C(i, "month")+" months ago\n"+labels[k], "customers", c)})
-		}
-		cells = append(cells, line)
-	}
-	last := r.Len() - 1
-	f.Reading = fmt.Sprintf("Of the %s customers who first bought %s months ago, %s bought on several days", f.C(last, "customers"), f.C(last, "month"), f.C(last, "again"))
-	if len(names) > 1 {
-		c := names[len(names)-1]
-		f.Reading += fmt.Sprintf(" and %s in the last %s days", f.C(last, c), strings.TrimSuffix(strings.TrimPrefix(c, "in_"), "d"))
-	}
-	f.Reading += "."
-	f.Chart = chart.Heat(f.frame("bought, % of the cohort", "first bought, months ago"), rows, labels, cells, 1)
-	return f
-}
-
 var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
 // timing is when customers are active.
@@ -170,7 +122,7 @@ func (b *builder) timing() *Figure {
 		}
 	}
 	if len(hours) == 1 {
-		f.Missing = "Every event is at the same hour: the history holds dates without times."
+		f.Missing = "Everybody is most active in the same hour: where events have dates and no times, that is midnight."
 		return f
 	}
 	var rows, short []string

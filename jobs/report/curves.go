@@ -10,6 +10,9 @@ import (
 	"github.com/shoal-data/shoal/jobs/report/query"
 )
 
+// fewTargets is how many targets have all their models' curves drawn.
+const fewTargets = 4
+
 // compared are the models that curves are drawn of: what is used, the recency rule,
 // and its challengers in a fixed order.
 func (b *builder) compared(name string) []string {
@@ -27,6 +30,9 @@ func (b *builder) compared(name string) []string {
 		return slices.Index([]string{"recency", "trees", "logistic"}, m) & 0xff
 	}
 	slices.SortStableFunc(all, func(x, y string) int { return place(x) - place(y) })
+	if len(b.settings.Targets) > fewTargets {
+		return all[:min(len(all), 2)] // the page stays small
+	}
 	return all[:min(len(all), 4)]
 }
 

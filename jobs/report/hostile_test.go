@@ -25,7 +25,36 @@ const hostile = `"'><img src=x onerror="window.hit=1"><script>window.hit=1</scri
 
 // altered is the sample's run with tables rewritten: text changes a text of a column, and
 // a table of which keep is false is gone.
-func altered(t *testing.T, keep func(table string) bool, text func(table, column, value string) string) *report.Run {
+func altered(t testing.TB, keep func(table string) bool, text func(table, column, value string) string) *report.Run {
+	r := rewritten(t, keep, func(table string, rec arrow.Record) arrow.Record {
+		columns := make([]arrow.Array, rec.NumCols())
+		for j := range columns {
+			columns[j] = rec.Column(j)
+			s, ok := columns[j].(*array.String)
+			if !ok {
+				continue
+			}
+			b := array.NewStringBuilder(memory.DefaultAllocator)
+			for i := range s.Len() {
+				if s.IsNull(i) {
+					b.AppendNull()
+				} else {
+					b.Append(text(table, rec.ColumnName(j), s.Value(i)))
+				}
+			}
+			columns[j] = b.NewArray()
+		}
+		return array.NewRecord(rec.Schema(), columns, rec.NumRows())
+	})
+	for i := range r.Manifest.Warnings {
+		r.Manifest.Warnings[i].Message = text("warnings", "message", r.Manifest.Warnings[i].Message)
+	}
+	return r
+}
+
+// rewritten is the sample's run with the records of its tables changed; a table of which keep is
+// false is gone. A record that becomes nil is left out.
+func rewritten(t testing.TB, keep func(table string) bool, change func(table string, rec arrow.Record) arrow.Record) *report.Run {
 	t.Helper()
 	made, err := sample()
 	if err != nil {
@@ -51,20 +80,17 @@ func altered(t *testing.T, keep func(table string) bool, text func(table, column
 		kept = append(kept, table)
 		for i, f := range table.Files {
 			at[f.Path] = filepath.Join(to, fmt.Sprintf("%s-%d.parquet", table.Name, i))
-			rewrite(t, filepath.Join(made.out, f.Path), at[f.Path], table.Name, text)
+			rewrite(t, filepath.Join(made.out, f.Path), at[f.Path], func(rec arrow.Record) arrow.Record { return change(table.Name, rec) })
 		}
 	}
 	m.Tables = kept
 	for _, f := range m.Models {
 		at[f.Path] = filepath.Join(made.out, f.Path)
 	}
-	for i := range m.Warnings {
-		m.Warnings[i].Message = text("warnings", "message", m.Warnings[i].Message)
-	}
 	return &report.Run{Manifest: &m, FS: storage.Local(), Path: func(f publish.File) string { return at[f.Path] }}
 }
 
-func rewrite(t *testing.T, from, to, table string, text func(table, column, value string) string) {
+func rewrite(t testing.TB, from, to string, change func(rec arrow.Record) arrow.Record) {
 	t.Helper()
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -75,7 +101,7 @@ func rewrite(t *testing.T, from, to, table string, text func(table, column, valu
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	w, err := tables.NewWriter(&out, f.Schema(), tables.DefaultOptions(table))
+	w, err := tables.NewWriter(&out, f.Schema(), tables.DefaultOptions("rewritten"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,24 +109,10 @@ func rewrite(t *testing.T, from, to, table string, text func(table, column, valu
 		if err != nil {
 			t.Fatal(err)
 		}
-		columns := make([]arrow.Array, rec.NumCols())
-		for j := range columns {
-			columns[j] = rec.Column(j)
-			s, ok := columns[j].(*array.String)
-			if !ok {
-				continue
-			}
-			b := array.NewStringBuilder(memory.DefaultAllocator)
-			for i := range s.Len() {
-				if s.IsNull(i) {
-					b.AppendNull()
-				} else {
-					b.Append(text(table, rec.ColumnName(j), s.Value(i)))
-				}
-			}
-			columns[j] = b.NewArray()
+		if rec = change(rec); rec == nil {
+			continue
 		}
-		if err := w.Write(array.NewRecord(f.Schema(), columns, rec.NumRows())); err != nil {
+		if err := w.Write(rec); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -44,6 +44,20 @@ func (b *builder) nights(f *Figure, r *query.Result, of func(i int) (name string
 	return lines, dates
 }
 
+// lately restricts a query over trends to the newest dates, so few that a figure shows at most
+// shownSizes of its rows.
+func (b *builder) lately(f *Figure, q *query.Query) *query.Query {
+	dates := b.read(q.Only().Get("date", query.Col("date")).Get("n", query.Count()).Order("date DESC"))
+	rows := 0.0
+	for i := range dates.Len() {
+		if rows += dates.F(i, "n"); rows > shownSizes {
+			f.About += " The table trends remembers more nights."
+			return q.Where(query.Gt(query.Col("date"), query.S(dates.T(i, "date"))))
+		}
+	}
+	return q
+}
+
 // growth is how many customers and events the runs had.
 func (b *builder) growth() *Figure {
 	f := &Figure{ID: "growth", Title: "Customers night by night", About: "Customers known at the date of each run that the trends remember."}
@@ -66,7 +80,7 @@ func (b *builder) growth() *Figure {
 // qualityOverTime is how good a target's best model and the recency rule were, run by run.
 func (b *builder) qualityOverTime(name string) *Figure {
 	f := &Figure{ID: anID("quality-over-time", name), Title: "Quality night by night", About: "AUC on each run's own test date, of the best model and of the recency rule."}
-	r, ok := b.query(f, query.From("trends").Where(query.Is("subject", name), query.In(query.Col("measure"), "auc", "recency_auc")).Columns("date", "measure", "value").Order("date", "measure"),
+	r, ok := b.query(f, b.lately(f, query.From("trends").Where(query.Is("subject", name), query.In(query.Col("measure"), "auc", "recency_auc"))).Columns("date", "measure", "value").Order("date", "measure"),
 		text("date", "Date"), Column{"measure", "Of", func(v query.Value) string {
 			if v.String() == "auc" {
 				return "best model"
@@ -74,6 +88,9 @@ func (b *builder) qualityOverTime(name string) *Figure {
 			return "recency rule"
 		}}, decimal("value", "AUC"))
 	if !ok {
+		if _, there := b.run.Columns("trends"); there && f.Missing != "" {
+			f.Missing = "No model has been tested yet."
+		}
 		return f
 	}
 	lines, dates := b.nights(f, r, func(i int) (string, int) {

@@ -266,8 +266,10 @@ func (b *builder) audit(name string) *Figure {
 			test = i
 		}
 	}
-	if test >= 0 {
-		f.Reading = fmt.Sprintf("Of the %s customers asked about at the test date, %s had the outcome.", f.C(test, "eligible"), f.C(test, "positive_share"))
+	if test >= 0 && !r.At(test, "positive_share").IsNull() {
+		f.Reading = fmt.Sprintf("Of the %s %s asked about at the test date, %s had the outcome.", f.C(test, "eligible"), plural(int(r.F(test, "eligible")), "customer"), f.C(test, "positive_share"))
+	} else if test >= 0 {
+		f.Reading = "There was nobody to ask about at the test date."
 	} else {
 		f.Reading = "There is no date whose outcome is complete to test on."
 	}

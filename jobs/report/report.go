@@ -255,9 +255,19 @@ type Section struct {
 	ID, Title string
 	Lead      []string // what is worth knowing, in sentences
 	Blocks    []Block
+
+	headed bool // a heading has come
 }
 
-func (s *Section) add(bs ...Block) { s.Blocks = append(s.Blocks, bs...) }
+func (s *Section) add(bs ...Block) {
+	for _, b := range bs {
+		s.headed = s.headed || b.Heading != ""
+		if b.Figure != nil {
+			b.Figure.Deep = s.headed
+		}
+		s.Blocks = append(s.Blocks, b)
+	}
+}
 
 // A Block is one thing in a section.
 type Block struct {
@@ -292,6 +302,7 @@ type Figure struct {
 	Open      bool // the numbers are shown without being asked for
 	Filter    bool
 	Budget    bool // with a calculator of what contacts bring
+	Deep      bool // its heading is below one of its section's
 }
 
 // query runs a query for a figure; ok is false when there is nothing to show, and the

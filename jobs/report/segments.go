@@ -77,11 +77,42 @@ func (b *builder) prefix(segmentation string) string {
 	return ""
 }
 
-// A band of a colour and name for each segment, by id.
+// A paint is a colour's class and a name for each segment, by id.
 type paint struct {
-	class map[string]int
+	class map[string]int // -1: grey, for there are more segments than colours
 	name  map[string]string
 }
+
+// painted gives each segment a colour, or the largest where there are too many.
+func painted(segments *query.Result) paint {
+	p := paint{map[string]int{}, map[string]string{}}
+	by := make([]int, segments.Len())
+	for i := range by {
+		by[i] = i
+	}
+	if len(by) > chart.Series {
+		slices.SortStableFunc(by, func(x, y int) int {
+			return cmp.Compare(segments.F(y, "customers"), segments.F(x, "customers"))
+		})
+	}
+	for place, i := range by {
+		id := segments.T(i, "segment_id")
+		p.class[id], p.name[id] = place, id+" "+segments.T(i, "segment_name")
+		if place >= chart.Series {
+			p.class[id] = -1
+		}
+	}
+	return p
+}
+
+// What is drawn of a division into many segments, so that a page stays small and can be
+// read; the tables have all.
+const (
+	shownSegments = 20   // in a square of segments by segments, or a flow
+	shownPairs    = 60   // beyond that
+	shownCells    = 4000 // of segments by features
+	shownSizes    = 1500 // of segments by nights
+)
 
 func (b *builder) segmentation(s *Section, name string, first bool) {
 	of := query.Is("segmentation", name)
@@ -104,11 +135,9 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 		s.add(Block{Figure: f})
 		return
 	}
-	p := paint{map[string]int{}, map[string]string{}}
+	p := painted(r)
 	largest, richest := 0, 0
 	for i := range r.Len() {
-		id := r.T(i, "segment_id")
-		p.class[id], p.name[id] = i, id+" "+r.T(i, "segment_name")
 		if r.F(i, "customers") > r.F(largest, "customers") {
 			largest = i
 		}
@@ -145,7 +174,7 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 	}
 	f.Chart = chart.Bars(f.frame("share of all customers, and of all revenue", ""), chart.Axis{Format: axisShare}, []string{"Customers", "Revenue"}, bars)
 	prospects := b.outlook(name, p)
-	s.add(Block{Cards: b.cards(f, r, prospects)}, Block{Figure: f}, Block{Figure: prospects})
+	s.add(Block{Cards: b.cards(f, r, prospects, p)}, Block{Figure: f}, Block{Figure: prospects})
 	s.add(Block{Figure: b.profile(name, r, p)})
 	s.add(Block{Figure: b.sizes(name, p)}, Block{Figure: b.overTime(name, p)}, Block{Figure: b.migration(name, p)})
 	s.add(Block{Figure: b.clusterMap(name, p)}, Block{Figure: b.directions(name)}, Block{Figure: b.clusterCount(name)})
@@ -237,7 +266,7 @@ func advice(worth, churn, overall float64, inactive bool) string {
 	return "Maintain: ordinary value and risk. Keep the present treatment as the control for tests."
 }
 
-func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure) []Card {
+func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure, p paint) []Card {
 	var cards []Card
 	churn := map[string]float64{}
 	written := map[string]string{}
@@ -267,7 +296,7 @@ func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure) []Card {
 			risk = math.NaN()
 		}
 		c := Card{
-			Class: chart.ClassOf(i), Number: id, Name: r.T(i, "segment_name"), Description: sentence(r.T(i, "description")),
+			Class: chart.ClassOf(p.class[id]), Number: id, Name: r.T(i, "segment_name"), Description: sentence(r.T(i, "description")),
 			Advice: advice(worth, risk, sum/n, r.At(i, "mean_distance").IsNull()),
 			Facts:  [][2]string{{"Customers", f.C(i, "customers")}, {"of all", f.C(i, "customer_share")}, {"of revenue", f.C(i, "revenue_share")}},
 		}
@@ -283,8 +312,18 @@ func (b *builder) cards(f *Figure, r *query.Result, outlook *Figure) []Card {
 func (b *builder) profile(name string, segments *query.Result, p paint) *Figure {
 	f := &Figure{ID: anID("profile", name), Title: "What sets them apart", Filter: true,
 		About: "Each cell: how many standard deviations of all customers the segment's mean is above (blue) or below (orange) everybody's mean."}
-	r, ok := b.query(f, query.From("segment_profiles").Where(query.Is("segmentation", name)).
-		Columns("feature", "segment_id", "customers", "mean", "median", "p10", "p90", "mean_all", "standing").Order("feature", "segment_id"),
+	q := query.From("segment_profiles").Where(query.Is("segmentation", name))
+	if told := b.telling(name, segments.Len()); told != nil {
+		q.Where(query.In(query.Col("feature"), told...))
+		f.About += fmt.Sprintf(" Of all features, the %d that tell most.", len(told))
+	}
+	asked := []string{"feature", "segment_id", "customers", "mean", "median", "p10", "p90", "mean_all", "standing"}
+	many := segments.Len() > shownSegments
+	if many { // the page stays small
+		asked = []string{"feature", "segment_id", "mean", "mean_all", "standing"}
+	}
+	r, ok := b.query(f, q.
+		Columns(asked...).Order("feature", "segment_id"),
 		text("feature", "Feature"), text("segment_id", "Segment"), whole("customers", "Customers known"), number("mean", "Mean"), number("median", "Median"),
 		number("p10", "10% have at most"), number("p90", "90% have at most"), number("mean_all", "Mean of all"), decimal("standing", "Difference, sd"))
 	if !ok {
@@ -330,7 +369,11 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 		if c, ok := b.run.column("features", r.T(i, "feature")); ok && c.Unit != "" {
 			unit = " " + c.Unit
 		}
-		tip := fmt.Sprintf("%s\n%s\nmean %s%s, of all %s\nmedian %s, 10%%–90%% %s to %s\ndifference %s sd", words(r.T(i, "feature")), p.name[ids[j]], f.C(i, "mean"), unit, f.C(i, "mean_all"), f.C(i, "median"), f.C(i, "p10"), f.C(i, "p90"), f.C(i, "standing"))
+		tip := fmt.Sprintf("%s\n%s\nmean %s%s, of all %s", words(r.T(i, "feature")), p.name[ids[j]], f.C(i, "mean"), unit, f.C(i, "mean_all"))
+		if !many {
+			tip += fmt.Sprintf("\nmedian %s, 10%%–90%% %s to %s", f.C(i, "median"), f.C(i, "p10"), f.C(i, "p90"))
+		}
+		tip += fmt.Sprintf("\ndifference %s sd", f.C(i, "standing"))
 		cells[k][j] = chart.Cell{V: v, Tip: tip}
 		if !math.IsNaN(v) {
 			cells[k][j].Text = minus(fmt.Sprintf("%.1f", v))
@@ -350,6 +393,34 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 	}
 	f.Chart = chart.Heat(f.frame("segment", "feature; cells: difference from the mean of all, sd"), rows, ids, cells, 2)
 	return f
+}
+
+// telling are the features in which some segment is furthest from everybody, where there are
+// more than can be shown; otherwise nil.
+func (b *builder) telling(name string, segments int) []string {
+	standing := query.Col("standing")
+	r := b.read(query.From("segment_profiles").Where(query.Is("segmentation", name)).Get("feature", query.Col("feature")).Get("high", query.Most(standing)).Get("low", query.Least(standing)).Order("feature"))
+	most := max(10, shownCells/max(segments, 1))
+	if r.Len() <= most {
+		return nil
+	}
+	far := func(i int) float64 {
+		v := math.Max(math.Abs(r.F(i, "high")), math.Abs(r.F(i, "low")))
+		if math.IsNaN(v) {
+			return -1
+		}
+		return v
+	}
+	by := make([]int, r.Len())
+	for i := range by {
+		by[i] = i
+	}
+	slices.SortStableFunc(by, func(x, y int) int { return cmp.Compare(far(y), far(x)) })
+	var names []string
+	for _, i := range by[:most] {
+		names = append(names, r.T(i, "feature"))
+	}
+	return names
 }
 
 // sizes is how large the segments are and were.
@@ -411,8 +482,15 @@ func (b *builder) sizes(name string, p paint) *Figure {
 // migration is who went where.
 func (b *builder) migration(name string, p paint) *Figure {
 	f := &Figure{ID: anID("migration", name), Title: "Who moved", About: "Left: the run before. Right: this run. “not there” are customers who had not appeared yet, or are in no segment."}
-	r, ok := b.query(f, query.From("segment_migrations").Where(query.Is("segmentation", name)).
-		Columns("from_segment_id", "from_segment_name", "to_segment_id", "to_segment_name", "customers", "from_share", "from_date").Order("from_segment_id", "to_segment_id"),
+	q := query.From("segment_migrations").Where(query.Is("segmentation", name)).
+		Columns("from_segment_id", "from_segment_name", "to_segment_id", "to_segment_name", "customers", "from_share", "from_date")
+	if len(p.class) > shownSegments {
+		q.Order("customers DESC", "from_segment_id", "to_segment_id").Limit(shownPairs)
+		f.About += fmt.Sprintf(" Of so many segments, the %d largest moves.", shownPairs)
+	} else {
+		q.Order("from_segment_id", "to_segment_id")
+	}
+	r, ok := b.query(f, q,
 		text("from_segment_id", "From"), text("from_segment_name", "Name"), text("to_segment_id", "To"), text("to_segment_name", "Name"),
 		whole("customers", "Customers"), share("from_share", "Share of those it comes from"), text("from_date", "Since"))
 	if !ok {
@@ -490,9 +568,14 @@ func (b *builder) clusterMap(name string, p paint) *Figure {
 	}
 	f.Reading = "Where colours mix, customers of different segments are alike; where they part, they are not."
 	var spots []chart.Spot
-	names := make([]string, len(p.class))
+	names := make([]string, min(len(p.class), chart.Series))
 	for id, k := range p.class {
-		names[k] = p.name[id]
+		if k >= 0 {
+			names[k] = p.name[id]
+		}
+	}
+	if len(p.class) > chart.Series {
+		f.About += " Grey: the smaller segments, which there are no more colours for."
 	}
 	for i := range r.Len() {
 		k, ok := p.class[r.T(i, "segment_id")]
@@ -610,8 +693,32 @@ func (b *builder) overlap(name, column, title string, p paint) *Figure {
 	return f
 }
 
+// nearest are the pairs of many segments that lie nearest each other.
+func (b *builder) nearest(name string, p paint) *Figure {
+	f := &Figure{ID: anID("distances", name), Title: "Which segments are most alike", About: fmt.Sprintf("The %d pairs whose centres lie nearest, in standard deviations of the prepared features. Too alike: they differ by less than half a standard deviation in every feature, and are not worth treating differently.", shownPairs)}
+	r, ok := b.query(f, query.From("segment_distances").Where(query.Is("segmentation", name), query.Lt(query.Col("segment_id"), query.Col("other_segment_id"))).
+		Columns("segment_id", "other_segment_id", "distance", "differ_most_in", "difference", "too_alike").Order("distance", "segment_id", "other_segment_id").Limit(shownPairs),
+		text("segment_id", "Segment"), text("other_segment_id", "Other"), number("distance", "Distance, sd"), Column{"differ_most_in", "Differ most in", func(v query.Value) string { return words(asText(v)) }}, decimal("difference", "The other has more by, sd"), text("too_alike", "Too alike"))
+	if !ok {
+		return f
+	}
+	var bars []chart.Bar
+	for i := range min(r.Len(), shownSegments) {
+		one, other := p.name[r.T(i, "segment_id")], p.name[r.T(i, "other_segment_id")]
+		v := chart.Plain(r.F(i, "distance"), f.tip(i, one+"\n"+other, "distance", "differ_most_in", "difference", "too_alike"))
+		v.Text = f.C(i, "distance")
+		bars = append(bars, chart.Bar{Name: f.C(i, "segment_id") + " and " + f.C(i, "other_segment_id"), Values: []chart.Value{v}})
+	}
+	f.Reading = fmt.Sprintf("The nearest pair is “%s” and “%s”, %s standard deviations apart; they differ most in %s.", p.name[r.T(0, "segment_id")], p.name[r.T(0, "other_segment_id")], f.C(0, "distance"), words(r.T(0, "differ_most_in")))
+	f.Chart = chart.Bars(f.frame("distance, sd", ""), chart.Axis{Format: axisNumber}, nil, bars)
+	return f
+}
+
 // distances is how far the segments lie apart.
 func (b *builder) distances(name string, p paint) *Figure {
+	if len(p.class) > shownSegments {
+		return b.nearest(name, p)
+	}
 	f := &Figure{ID: anID("distances", name), Title: "How different the segments are", About: "Distance of two centres in standard deviations of the prepared features; darker is nearer. Too alike: they differ by less than half a standard deviation in every feature, and are not worth treating differently."}
 	r, ok := b.query(f, query.From("segment_distances").Where(query.Is("segmentation", name)).
 		Columns("segment_id", "other_segment_id", "distance", "differ_most_in", "difference", "too_alike").Order("segment_id", "other_segment_id"),
@@ -666,7 +773,7 @@ func (b *builder) distances(name string, p paint) *Figure {
 // overTime is how large the segments were in every run that the trends remember.
 func (b *builder) overTime(name string, p paint) *Figure {
 	f := &Figure{ID: anID("over-time", name), Title: "Sizes over time", About: "Share of all customers, night by night; segments that are no longer there are grey."}
-	r, ok := b.query(f, query.From("trends").Where(query.Is("subject", name), query.Is("measure", "customer_share")).
+	r, ok := b.query(f, b.lately(f, query.From("trends").Where(query.Is("subject", name), query.Is("measure", "customer_share"))).
 		Columns("date", "segment_id", "segment_name", "value").Order("date", "segment_id"),
 		text("date", "Date"), text("segment_id", "Segment"), text("segment_name", "Name"), share("value", "Share of customers"))
 	if !ok {
@@ -682,7 +789,9 @@ func (b *builder) overTime(name string, p paint) *Figure {
 	})
 	for k := range lines {
 		if lines[k].Class < 0 {
-			lines[k].Name = "no longer there"
+			if lines[k].Name = "no longer there"; len(p.class) > chart.Series {
+				lines[k].Name = "no longer there, or small"
+			}
 		}
 	}
 	if len(dates) < 2 {

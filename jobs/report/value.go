@@ -111,7 +111,7 @@ func (b *builder) concentration() *Figure {
 		}
 		line.Points = append(line.Points, chart.Point{X: r.F(i, "customer_share"), Y: r.F(i, "spend_share"), Low: nan, High: nan, Tip: f.tip(i, "best "+f.C(i, "customer_share")+" of buyers", "customers", "spend", "spend_share")})
 	}
-	f.Reading = fmt.Sprintf("The best %s of the buyers, %s customers, brought %s of the revenue.", f.C(fifth, "customer_share"), f.C(fifth, "customers"), f.C(fifth, "spend_share"))
+	f.Reading = fmt.Sprintf("The best %s of the buyers, %s %s, brought %s of the revenue.", f.C(fifth, "customer_share"), f.C(fifth, "customers"), plural(int(r.F(fifth, "customers")), "customer"), f.C(fifth, "spend_share"))
 	f.Chart = chart.Lines(f.frame("share of buyers, the best first", "share of lifetime spend"), chart.Axis{Format: axisShare, Fixed: true, Low: 0, High: 1}, chart.Axis{Format: axisShare, Fixed: true, Low: least, High: most}, []chart.Line{line}, chart.Guide{X1: 0, Y1: 0, X2: 1, Y2: 1})
 	return f
 }

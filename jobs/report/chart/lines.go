@@ -24,6 +24,9 @@ type Line struct {
 	Area   bool // the interval as an area, rather than whiskers
 }
 
+// mostHidden is how many points of a line without dots have tips.
+const mostHidden = 60
+
 // A Guide is a line to compare with.
 type Guide struct{ X1, Y1, X2, Y2 float64 }
 
@@ -80,8 +83,12 @@ func Lines(f Frame, x, y Axis, lines []Line, guides ...Guide) template.HTML {
 		if path != "" {
 			c.p(`<path d="%s" class="ln %s%s"/>`, path, cl, dash)
 		}
-		for _, q := range l.Points {
-			if math.IsNaN(q.Y) || math.IsNaN(q.X) {
+		every := 1
+		if !l.Dots {
+			every = (len(l.Points) + mostHidden - 1) / mostHidden
+		}
+		for i, q := range l.Points {
+			if math.IsNaN(q.Y) || math.IsNaN(q.X) || i%every != 0 && i != len(l.Points)-1 {
 				continue
 			}
 			if !l.Area && !math.IsNaN(q.Low) && !math.IsNaN(q.High) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // An Expr is a column of a query or a part of one: what it is in SQL, and how it is
@@ -67,6 +68,11 @@ func N(f float64) Expr {
 	return constant(sql+"::DOUBLE", Num(f)) // otherwise a decimal
 }
 func S(s string) Expr { return constant(Literal(s), Str(s)) }
+
+// Day is a calendar day.
+func Day(t time.Time) Expr {
+	return constant("DATE "+Literal(t.Format(time.DateOnly)), Value{Kind: Date, F: float64(t.Unix() / 86400)})
+}
 
 // combine makes an expression of others.
 func combine(sql string, f func(vs []Value) Value, parts ...Expr) Expr {

@@ -80,6 +80,11 @@ func (q *Query) Where(conditions ...Expr) *Query {
 	return q
 }
 
+// Only is another query over the same rows, of which nothing is asked yet.
+func (q *Query) Only() *Query {
+	return &Query{from: slices.Clone(q.from), where: slices.Clone(q.where)}
+}
+
 // Get adds a column: a total over each group, or what makes the groups.
 func (q *Query) Get(name string, e Expr) *Query {
 	q.items = append(q.items, item{name, e})
