@@ -151,6 +151,12 @@ func (b *builder) segmentation(s *Section, name string, first bool) {
 	} else if !r.At(richest, "revenue_share").IsNull() {
 		f.Reading += fmt.Sprintf(", and brings the most revenue, %s", f.C(richest, "revenue_share"))
 	}
+	if r.Len() == 1 {
+		f.Reading = fmt.Sprintf("One segment, “%s”, with %s of the customers", r.T(0, "segment_name"), f.C(0, "customer_share"))
+		if !r.At(0, "revenue_share").IsNull() {
+			f.Reading += fmt.Sprintf(" and %s of the revenue", f.C(0, "revenue_share"))
+		}
+	}
 	f.Reading += "."
 	divided := 0.0
 	for i := range r.Len() {
@@ -220,6 +226,13 @@ func (b *builder) outlook(name string, p paint) *Figure {
 		}
 		return p.name[r.T(i, "segment")], p.class[r.T(i, "segment")]
 	}
+	called := func(i int) string {
+		if r.At(i, "segment").IsNull() {
+			return "customers in no segment"
+		}
+		name, _ := named(i)
+		return "“" + name + "”"
+	}
 	best, risky := 0, -1
 	var bars []chart.Bar
 	for i := range r.Len() {
@@ -235,12 +248,10 @@ func (b *builder) outlook(name string, p paint) *Figure {
 		bars = append(bars, chart.Bar{Name: name, Values: []chart.Value{v}})
 	}
 	if !r.At(best, "expected_share").IsNull() {
-		name, _ := named(best)
-		f.Reading = fmt.Sprintf("“%s” is expected to bring %s of what is to come.", name, f.C(best, "expected_share"))
+		f.Reading = fmt.Sprintf("%s: %s of the value to come.", sentence(called(best)), f.C(best, "expected_share"))
 	}
 	if risky >= 0 {
-		name, _ := named(risky)
-		f.Reading += fmt.Sprintf(" The likeliest to be lost is “%s”: %s on average.", name, f.C(risky, "churn"))
+		f.Reading += fmt.Sprintf(" Likeliest to be lost: %s, %s on average.", called(risky), f.C(risky, "churn"))
 	}
 	f.Chart = chart.Bars(f.frame("expected value, "+b.currency, ""), chart.Axis{Format: axisCount}, nil, bars)
 	return f
