@@ -204,6 +204,32 @@ func keyed(key scan.PseudonymKey, id string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// The statement that makes the events says what of it runs do otherwise.
+func TestEventSQLSaysWhatItLeavesOut(t *testing.T) {
+	for _, c := range []struct {
+		key            scan.PseudonymKey
+		erased         bool
+		people, hashed bool
+	}{{nil, false, false, false}, {scan.PseudonymKey("a key of sixteen"), false, false, true}, {nil, true, true, false}} {
+		dir, in := world(t)
+		in.Pseudonyms = c.key
+		if c.erased {
+			if err := os.WriteFile(dir+"/gone.txt", []byte("1\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			in.Consent = &scan.ConsentSpec{Erased: []scan.ConsentTable{{Paths: []string{dir + "/gone.txt"}, Kind: scan.CustomerKind}}}
+		}
+		p, err := in.Plan(t.Context(), storage.Local())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sql := p.EventSQL()
+		if people, hashed := strings.Contains(sql, "-- Runs leave out"), strings.Contains(sql, "-- Runs have pseudonyms"); people != c.people || hashed != c.hashed || strings.Contains(sql, "a key of") {
+			t.Errorf("erased %t, key %t: %.300s", c.erased, c.key != nil, sql)
+		}
+	}
+}
+
 // What names nobody who could be found is an error that does not repeat it.
 func TestErasureOfNobody(t *testing.T) {
 	for name, table := range map[string]func(t *testing.T, dir string) scan.ConsentTable{

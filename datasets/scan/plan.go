@@ -323,8 +323,8 @@ func (p *Plan) checkIDs() error {
 //
 // with times in UTC, customers as the identity tables resolve them and amounts as the
 // rates convert them. It shares nothing with the reader but the plan, and so can be held
-// against it. It knows neither erasures, consent tables nor pseudonyms. Four more things
-// differ: DuckDB refuses whole files where the reader refuses rows
+// against it. It knows neither erasures, consent tables nor pseudonyms, and says so in
+// comments before it where there are any. Four more things differ: DuckDB refuses whole files where the reader refuses rows
 // with text that is not UTF-8 or timestamps beyond its range, it reads no DECIMAL of more
 // than 38 digits, it does not know Options.Before, and where a clock is set back across
 // midnight it takes the rates of the day that the clock shows, not of the one that has begun.
@@ -351,5 +351,19 @@ func (p *Plan) EventSQL() string {
 		}
 		alike[at].Paths = append(alike[at].Paths, p.Files[i].Path)
 	}
-	return eventsql.CreateTable(p.IDType, alike, eventsql.Lookups{Identity: p.identity, Rates: p.rates})
+	return p.beyondSQL() + eventsql.CreateTable(p.IDType, alike, eventsql.Lookups{Identity: p.identity, Rates: p.rates})
+}
+
+// beyondSQL says in comments what EventSQL does not do and Read does.
+func (p *Plan) beyondSQL() string {
+	said := ""
+	if p.consent != nil {
+		said += "-- Runs leave out whom privacy.erased and privacy.consents name, under every id that identity\n" +
+			"-- knows; this table has them. Delete their rows to get the numbers of a run.\n"
+	}
+	if p.key != nil {
+		said += "-- Runs have pseudonyms: customer_id is then lower(hex(HMAC-SHA-256(key, id))) of the id here, under\n" +
+			"-- the key in privacy.pseudonym_key_env.\n"
+	}
+	return said
 }
