@@ -128,10 +128,14 @@ func (j *Judge) delivery() {
 		{"rejected", j.Gates.Rejected, j.Delivered.Rejected, j.Earlier.Rejected, "cannot be used", "rejected_rows of the last published run, and rejected_by_reason of this summary, say why rows are refused"},
 		{"duplicates", j.Gates.Duplicates, j.Delivered.Duplicates, j.Earlier.Duplicates, "are duplicates", "check whether a day was delivered twice"},
 	} {
-		share := float64(d.now-d.before) / float64(rows)
-		j.Report.Judge(d.gate, d.bounds, "", share, nil, fmt.Sprintf("of %d rows that have come since the run before, %d (%s) %s", rows, d.now-d.before, percent(share), d.say), d.advice)
+		share, usual := float64(d.now-d.before)/float64(rows), float64(d.before)/float64(max(1, j.Earlier.Rows))
+		j.Report.Judge(d.gate, d.bounds, "", share, func(float64) bool { return share > timesUsual*usual }, fmt.Sprintf("of %d rows that have come since the run before, %d (%s) %s", rows, d.now-d.before, percent(share), d.say), d.advice)
 	}
 }
+
+// timesUsual is how many times the share of all rows before must be refused, or repeated, of
+// the new ones: a shop with guests has rows without customers every night, on some more.
+const timesUsual = 2
 
 // pauses is how many times its longest pause history may have ended before the date;
 // with fewer events than freshEvents, pauses say nothing.

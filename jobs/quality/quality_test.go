@@ -116,6 +116,24 @@ func TestBefore(t *testing.T) {
 	}
 }
 
+// What is refused every night is the usual: Online Retail has a quarter of its rows without
+// a customer, and nights with nearly half.
+func TestRefusedAsUsual(t *testing.T) {
+	for _, c := range []struct {
+		before, now int64 // refused of 100,000 rows before, and of 3,000 new ones
+		fail, warn  string
+	}{
+		{25_000, 1_400, "", ""}, {25_000, 1_600, "rejected", ""}, {10_000, 700, "", "rejected"}, {10_000, 590, "", ""}, {0, 700, "", "rejected"}, {0, 500, "", ""},
+	} {
+		fail, warn, _, _ := verdicts(flat(400, 200, nil), func(j *Judge) {
+			j.Delivered, j.Earlier = Delivery{Rows: 103_000, Rejected: c.before + c.now}, &Delivery{Rows: 100_000, Rejected: c.before}
+		})
+		if fail != c.fail || warn != c.warn {
+			t.Errorf("%d of 100,000 and then %d of 3,000 refused: %q fail, %q warn, want %q and %q", c.before, c.now, fail, warn, c.fail, c.warn)
+		}
+	}
+}
+
 // The counts of a history are what a plain count of its events is, for any number of
 // workers.
 func TestMeasure(t *testing.T) {
