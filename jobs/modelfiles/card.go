@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/predict"
@@ -130,7 +131,37 @@ func targetCard(run Run, a *predict.Answer) Card {
 		}
 		c.Windows = append(c.Windows, w)
 	}
+	if s := season(c.Windows, run.Date); s != "" {
+		c.Caveats = append(c.Caveats, s)
+	}
 	return c
+}
+
+// season is what to beware of when no date a year before, give or take a month, tells
+// of the season ahead; "" when one does, or there is nothing to go by.
+func season(windows []Window, date string) string {
+	scored, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return ""
+	}
+	low, high := 1.0, 0.0
+	for _, w := range windows {
+		at, err := time.Parse(time.DateOnly, w.Snapshot)
+		if err != nil || w.Split == "score" || w.Customers == 0 || w.Positives < 0 {
+			continue
+		}
+		const month, year = 30, 364
+		if days := scored.Sub(at).Hours() / 24; math.Abs(days-year) <= month {
+			return ""
+		}
+		rate := float64(w.Positives) / float64(w.Customers)
+		low, high = min(low, rate), max(high, rate)
+	}
+	if low > high {
+		return ""
+	}
+	return fmt.Sprintf("None of its dates lies a year before %s, so outcomes of the season ahead have not been seen. On the dates it learnt from and was tested on, %.1f%% to %.1f%% of the customers had the outcome: the level of its probabilities may be off by as much, their order less so.",
+		date, 100*low, 100*high)
 }
 
 func byImportance(names []string, gain []float64) []string {
