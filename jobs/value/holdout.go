@@ -66,24 +66,27 @@ func newTrial(ctx context.Context, in Input, t *features.Table) (*trial, error) 
 	return w, err
 }
 
-// expect is what a kind of model, fitted at the window's beginning, expects of it.
-// nil when there are too few repeaters.
-func (w *trial) expect(ctx context.Context, in Input, kind string) (forecasts []repeat.Forecast, wait [2][]float64, err error) {
+// expect is a kind of model, fitted at the window's beginning, and what it expects of
+// it. nil when there are too few repeaters.
+func (w *trial) expect(ctx context.Context, in Input, kind string) (repeat.Model, []float64, error) {
 	m, _, err := fitBuying(ctx, kind, w.grouped, in.Workers)
 	if errors.Is(err, repeat.ErrTooFewRepeaters) {
-		return nil, wait, nil // too early a date to learn from
+		return nil, nil, nil // too early a date to learn from
 	} else if err != nil {
-		return nil, wait, err
+		return nil, nil, err
 	}
-	if forecasts, err = m.Model.Predict(nil, w.buyers.histories, w.weeks); err != nil {
-		return nil, wait, err
-	}
+	f, err := m.Model.Predict(nil, w.buyers.histories, w.weeks)
+	return m.Model, expected(f), err
+}
+
+// waits are the ends of each buyer's interval of the next purchase.
+func (w *trial) waits(m repeat.Model) (wait [2][]float64, err error) {
 	for i, share := range [2]float64{early, late} {
-		if wait[i], err = m.Model.Next(nil, w.buyers.histories, share); err != nil {
-			return nil, wait, err
+		if wait[i], err = m.Next(nil, w.buyers.histories, share); err != nil {
+			return wait, err
 		}
 	}
-	return forecasts, wait, nil
+	return wait, nil
 }
 
 func expected(f []repeat.Forecast) []float64 {
@@ -179,21 +182,21 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 	if err != nil || now == nil {
 		return c, err
 	}
-	var wait [2][]float64
+	var model repeat.Model // the chosen one
 	low := 0.0
 	byKind := map[string][]float64{}
 	for _, kind := range Kinds() {
-		forecasts, waits, err := now.expect(ctx, in, kind)
+		m, e, err := now.expect(ctx, in, kind)
 		if err != nil {
 			return c, err
 		}
-		if forecasts == nil {
+		if m == nil {
 			return c, nil // there is simply no holdout
 		}
-		byKind[kind] = expected(forecasts)
+		byKind[kind] = e
 		d := total(squares(now.bought, byKind[kind]))
 		if kind == Kinds()[0] || d < low && compare(poisson, now.bought, byKind[kind], byKind[Kinds()[0]]).inBoth() {
-			c.kind, wait, low = kind, waits, d
+			c.kind, model, low = kind, m, d
 		}
 	}
 	names := Kinds()
@@ -205,20 +208,20 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 	}
 	best := struct{ purchases, spend string }{c.kind, c.kind + " × gammagamma"}
 	// The ratio on the holdout is what the run's own forecast is corrected by.
-	onPurchases := &ratio{nearPoisson, byKind[c.kind], now.bought, now.buyers.rows}
-	onSpend := &ratio{compound, spends[best.spend], now.spent, now.buyers.rows}
+	onPurchases := &ratio{nearPoisson, byKind[c.kind], now.bought, now.buyers.rows, 0}
+	onSpend := &ratio{compound, spends[best.spend], now.spent, now.buyers.rows, 0}
 	before, err := newTrial(ctx, in, in.Before)
 	if err != nil {
 		return c, err
 	}
 	if before != nil {
-		earlier, _, err := before.expect(ctx, in, c.kind)
+		m, e, err := before.expect(ctx, in, c.kind)
 		if err != nil {
 			return c, err
 		}
-		if earlier != nil {
-			e := expected(earlier)
-			by, err := now.corrected(ctx, in, before, &ratio{nearPoisson, e, before.bought, before.buyers.rows})
+		if m != nil {
+			earlier := &ratio{nearPoisson, e, before.bought, before.buyers.rows, 0}
+			by, err := now.corrected(ctx, in, before, earlier)
 			if err != nil {
 				return c, err
 			}
@@ -227,10 +230,12 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 				purchases[name], names = product(byKind[c.kind], by), append(names, name)
 				if compare(poisson, now.bought, purchases[name], byKind[c.kind]).uncontradicted() {
 					best.purchases, c.purchases = name, onPurchases
+					onPurchases.trees = earlier.trees
 				}
 			}
 			if now.means != nil && before.means != nil {
-				by, err := now.corrected(ctx, in, before, &ratio{compound, product(e, before.means), before.spent, before.buyers.rows})
+				earlier := &ratio{compound, product(e, before.means), before.spent, before.buyers.rows, 0}
+				by, err := now.corrected(ctx, in, before, earlier)
 				if err != nil {
 					return c, err
 				}
@@ -239,6 +244,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 					spends[name] = product(spends[plain], by)
 					if compare(compound, now.spent, spends[name], spends[plain]).uncontradicted() {
 						best.spend, c.spend = name, onSpend
+						onSpend.trees = earlier.trees
 					}
 				}
 			}
@@ -248,6 +254,10 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 		// What is published then: corrected purchases at the model's value of each.
 		best.spend = best.purchases + " × gammagamma"
 		spends[best.spend] = product(purchases[best.purchases], now.means)
+	}
+	wait, err := now.waits(model)
+	if err != nil {
+		return c, err
 	}
 	return c, f.report(in, now, names, purchases, spends, best.purchases, best.spend, wait)
 }
