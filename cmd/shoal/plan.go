@@ -129,11 +129,20 @@ func planPage(r *outlook.Report) string {
 				p(" after a gap of %d", g.Gap)
 			}
 		}
+		switch {
+		case g.Learnt != "" && g.Horizon > 0:
+			p(", scored by the model learnt at %s", g.Learnt)
+		case g.Learnt != "":
+			p("scored by the model learnt at %s", g.Learnt)
+		}
 		if g.Test != "" {
 			p(", learnt at %s, tested at %s", strings.Join(g.Train, ", "), g.Test)
 		}
 		if g.Note != "" {
-			if g.Horizon > 0 {
+			switch {
+			case g.Learnt != "":
+				p(", ")
+			case g.Horizon > 0:
 				p("; ")
 			}
 			p("%s", g.Note)

@@ -172,8 +172,8 @@ type Target struct {
 
 // Models says how models are trained.
 type Models struct {
-	Snapshots    int     `yaml:"snapshots" min:"1" max:"52" doc:"Past as-of dates to train on, besides the last complete one, which tests out of time."`
-	Retrain      string  `yaml:"retrain" enum:"every_run|weekly" doc:"When the models of targets are learnt: in every run, or when those that score are seven days old. In between, the run before lends its models, when its configuration and program are the same; their figures are in the tables of the run that learnt them."`
+	Snapshots    int     `yaml:"snapshots" min:"1" max:"52" doc:"Past as-of dates to train on, besides the last complete one, which tests out of time. Once the best model is known, it is learnt again from the last complete date, too, and that is the model that scores."`
+	Retrain      string  `yaml:"retrain" enum:"every_run|weekly|on_drift" doc:"When the models of targets are learnt: in every run; when those that score are seven days old; or in the run after one whose probabilities had moved away from those of the run that learnt the model (stability index above 0.1, beyond chance), and when it is ninety days old. In between, the run before lends its models, when its configuration and program are the same; their figures are in the tables of the run that learnt them."`
 	Seed         uint64  `yaml:"seed" doc:"Seed of training samples and bootstrap intervals."`
 	L2           float64 `yaml:"l2" min:"0" max:"1000000" doc:"L2 penalty on the standardised weights of the logistic models."`
 	Baselines    bool    `yaml:"baselines" doc:"Whether naive Bayes, nearest neighbours and a random forest are measured, too, for model_metrics; scores never come from them. They learn from 8,000 rows at most."`

@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-data/shoal/models/exchange"
 	"github.com/shoal-data/shoal/models/gammagamma"
 	"github.com/shoal-data/shoal/models/gbdt"
+	"github.com/shoal-data/shoal/models/metrics"
 )
 
 // Version is of the files' layout.
@@ -32,6 +33,7 @@ type Target struct {
 	Learnt  string          `json:"learnt"` // as-of date of the run that learnt it, YYYY-MM-DD
 	Summary predict.Summary `json:"summary"`
 	Model   *scoring.Model  `json:"fitted"`
+	Scores  *predict.Scores `json:"scores,omitempty"` // the probabilities of the run that learnt it
 }
 
 // Value is the file value.json: how purchases and value are forecast. Trees' answers
@@ -69,7 +71,7 @@ func Of(run Run, answers []*predict.Answer, forecast *value.Forecast) ([]File, e
 		if learnt == "" {
 			learnt = run.Date
 		}
-		data, err := marshal(Target{Version, a.Name, learnt, a.Summary, a.Fitted})
+		data, err := marshal(Target{Version, a.Name, learnt, a.Summary, a.Fitted, a.Learnt})
 		if err != nil {
 			return nil, fmt.Errorf("model of target %s: %w", a.Name, err)
 		}
@@ -129,6 +131,9 @@ func LoadTarget(data []byte) (*Target, error) {
 	}
 	if t.Name == "" || t.Model == nil {
 		return nil, fmt.Errorf("modelfiles: target %q, or no model: not a target's file", t.Name)
+	}
+	if s := t.Scores; s != nil && len(s.Counts) != (metrics.Bins{Edges: s.Edges}).Len() {
+		return nil, fmt.Errorf("modelfiles: target %s: %d counts between %d edges: not a target's file", t.Name, len(s.Counts), len(s.Edges))
 	}
 	return &t, nil
 }

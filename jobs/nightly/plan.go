@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/backtest"
 	"github.com/shoal-data/shoal/jobs/changes"
 	"github.com/shoal-data/shoal/jobs/drift"
+	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/quality"
 	"github.com/shoal-data/shoal/jobs/segments"
@@ -26,6 +27,10 @@ type Prospect struct {
 	// Last is the summary of the published run of the latest date, this one
 	// included; nil when there is none.
 	Last *Summary
+	// Lent is what an earlier run said of a target, by its name, whose model
+	// models.retrain has score tonight, provided that what is left to the data comes out
+	// as it did then.
+	Lent map[string]predict.Summary
 }
 
 // Look does what a run does before it reads a row: it finds the files, reads
@@ -42,6 +47,17 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 	p := &Prospect{Input: in.plan, AsOf: r.asOf, Zone: r.zone}
 	if r.summary.Status == StatusNoop {
 		p.Noop = r.summary
+	}
+	p.Lent = map[string]predict.Summary{}
+	for _, t := range o.Config.Targets {
+		m, err := r.lent(ctx, in, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			m.Summary.Learnt = m.Learnt // the run that learnt it leaves it out
+			p.Lent[t.Name] = m.Summary
+		}
 	}
 	pointer, err := publish.ReadPointer(ctx, o.FS, o.Config.Out)
 	if err != nil {

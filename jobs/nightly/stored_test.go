@@ -2,7 +2,12 @@ package nightly
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/shoal-data/shoal/datasets/storage"
 	"github.com/shoal-data/shoal/datasets/synth"
@@ -17,7 +22,7 @@ import (
 func TestModelsAreLearntWeekly(t *testing.T) {
 	p := synth.DefaultParams()
 	p.Customers, p.AnonymousShare = 800, 0
-	_, c := generated(t, p)
+	dir, c := generated(t, p)
 	g := config.DefaultTarget("buys", config.KindPropensity)
 	g.Horizon = config.AutoDays{Days: 30}
 	c.Targets, c.Segmentations = []config.Target{g}, nil
@@ -82,6 +87,15 @@ func TestModelsAreLearntWeekly(t *testing.T) {
 		t.Errorf("%d probabilities compared of %d; tables %v", compared, second.Targets[0].Scored, second.Tables)
 	}
 	run("2025-04-06", "2025-03-31")
+	lent := func(date, learnt string) {
+		t.Helper()
+		p, err := Look(t.Context(), Options{Config: c, Date: date, FS: storage.Local(), Version: "test", Log: zerolog.Nop(), Now: time.Now})
+		if err != nil || p.Lent["buys"].Learnt != learnt {
+			t.Errorf("a plan for %s has a model of %q score (%v), want %q", date, p.Lent["buys"].Learnt, err, learnt)
+		}
+	}
+	lent("2025-04-05", "2025-03-31")
+	lent("2025-04-07", "")
 	run("2025-04-07", "")
 	m, _ = model("2025-04-07")
 	for _, file := range m.Models {
@@ -94,4 +108,37 @@ func TestModelsAreLearntWeekly(t *testing.T) {
 	}
 	c.Models.L2 = 2
 	run("2025-04-09", "")
+
+	// Under on_drift it scores until its scores have moved, which the run finds that has
+	// computed them: the next one learns. A model of ninety days has served its time.
+	c.Models.Retrain, c.Gates.Action, c.Out = config.RetrainOnDrift, config.GatesWarn, c.Out+"-drift"
+	if got := run("2025-03-15", "").Targets[0]; got.ScoreDrift != nil || got.Drifted {
+		t.Errorf("a run's scores have moved away from themselves: %+v", got)
+	}
+	if got := run("2025-03-16", "2025-03-15").Targets[0]; got.ScoreDrift == nil || *got.ScoreDrift > .05 || got.Drifted {
+		t.Errorf("a day later: %+v", got)
+	}
+	lent("2025-06-12", "2025-03-15")
+	lent("2025-06-13", "")
+	// Ten weeks in which hardly anybody was seen.
+	lost, err := filepath.Glob(filepath.Join(dir, "events", "ds=2025-0[345]-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := 0
+	for _, day := range lost {
+		if date := strings.TrimPrefix(filepath.Base(day), "ds="); date > "2025-03-16" && date < "2025-05-25" {
+			if err := os.RemoveAll(day); err != nil {
+				t.Fatal(err)
+			}
+			silent++
+		}
+	}
+	if silent != 69 {
+		t.Fatalf("%d silent days", silent)
+	}
+	if got := run("2025-05-25", "2025-03-15").Targets[0]; got.ScoreDrift == nil || !got.Drifted {
+		t.Errorf("after ten weeks without an event scores are what they were: %v", *got.ScoreDrift)
+	}
+	lent("2025-05-26", "")
 }

@@ -130,7 +130,9 @@ type Target struct {
 	Horizon int      `json:"horizon_days,omitempty"` // 0 when it is chosen from the data
 	Train   []string `json:"train"`
 	Test    string   `json:"test,omitempty"`
-	Note    string   `json:"note,omitempty"`
+	// Learnt is the date of the run whose model scores, when none is to be learnt.
+	Learnt string `json:"learnt,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 // A Family of features that would be computed.
@@ -270,6 +272,11 @@ func (r *Report) target(c *config.Config, p *nightly.Prospect, t config.Target) 
 			}
 		}
 	}
+	out.Learnt = p.Lent[t.Name].Learnt
+	if t.Horizon.Auto && out.Learnt != "" {
+		out.Note = fmt.Sprintf("if the horizon chosen from the data is %d days again; otherwise a model is learnt", p.Lent[t.Name].Horizon)
+		return out
+	}
 	if t.Horizon.Auto {
 		out.Note = "the horizon is chosen from the data, and the dates with it"
 		if r.Last != nil && r.Last.targets[t.Name] > 0 {
@@ -278,6 +285,9 @@ func (r *Report) target(c *config.Config, p *nightly.Prospect, t config.Target) 
 		return out
 	}
 	out.Horizon = int(t.Horizon.Days)
+	if out.Learnt != "" {
+		return out
+	}
 	q := targets.Target{Name: t.Name, Gap: out.Gap, Horizon: out.Horizon}
 	if r.Input.First == "" {
 		span := q.Gap + q.Horizon

@@ -33,6 +33,7 @@ func sample(t *testing.T) (dir string, c *config.Config) {
 	}
 	text := synth.Config(dir, filepath.Join(dir, "out")) + `
 limits: {workers: 2, memory: 1GiB}
+models: {retrain: weekly}
 targets:
   - {name: churn, kind: churn, horizon: 45d}
   - {name: soon, kind: propensity, horizon: 30d, gap: 7d}
@@ -129,6 +130,11 @@ func TestPlanIsWhatTheRunDoes(t *testing.T) {
 	// The same run again is none, and another learns from it.
 	if r := plan(t, c, date); r.Status != outlook.StatusNoop || r.RunID != s.RunID || !strings.Contains(r.Tables[0].Path, "run="+s.RunID+"/") {
 		t.Errorf("after the run: %s of %s, %s", r.Status, r.RunID, r.Tables[0].Path)
+	}
+	for day, learnt := range map[string]string{"2024-12-05": date, "2024-12-07": ""} {
+		if g := plan(t, c, day).Dates.Targets[1]; g.Learnt != learnt || learnt == "" && len(g.Train) != 3 || learnt != "" && (g.Test != "" || len(g.Train) > 0) {
+			t.Errorf("%s: a model of %q is to score, and yet: %+v", day, learnt, g)
+		}
 	}
 	next := plan(t, c, "2024-12-31")
 	l := next.Last

@@ -1,6 +1,8 @@
 // Package predict answers a target: it trains models on past snapshots, measures
-// them on one that they have not seen beside the recency rule, and scores the
-// customers of the run's date with the best of them.
+// them on one that they have not seen beside the recency rule, and names the best of
+// them champion. The champion is then learnt again with the newest snapshot among the
+// others, and scores the customers of the run's date. A model that an earlier run has
+// learnt may score them instead.
 package predict
 
 import (
@@ -56,7 +58,19 @@ type Stored struct {
 	Learnt  string // as-of date of that run, YYYY-MM-DD
 	Model   *scoring.Model
 	Summary Summary // of the target in that run
+	Scores  *Scores // of that run; nil when they are not known
 }
+
+// Scores are the probabilities that a run gave its customers, counted.
+type Scores struct {
+	Edges  []float64 `json:"edges"` // of metrics.Bins
+	Counts []int64   `json:"counts"`
+}
+
+// drifted is the stability index of the probabilities against those of the run that
+// learnt the model, beyond chance, above which on_drift has the next run learn one anew:
+// what is commonly called some movement.
+const drifted = .1
 
 // Input is what questions are answered from.
 type Input struct {
@@ -79,6 +93,7 @@ type Answer struct {
 	*scoring.Scores                // of eligible customers; of nobody when there is no model
 	Fitted          *scoring.Model // the model that scores; nil when there is none
 	Tested          []float64      // its probabilities of the test snapshot's eligible customers
+	Learnt          *Scores        // the scores of the run that learnt it; nil when nobody was scored
 	Metrics         []outputs.Metric
 	Calibration     []Reliability
 	Curves          []CurvePoint
@@ -111,6 +126,10 @@ type Summary struct {
 	Scored  int            `json:"scored_customers"`
 	// Learnt is the date of the run that learnt the model, when that is another.
 	Learnt string `json:"learnt,omitempty"`
+	// ScoreDrift is then the stability index of the probabilities against those of
+	// that run, and Drifted says that under on_drift the next run learns anew.
+	ScoreDrift *float64 `json:"score_drift,omitempty"`
+	Drifted    bool     `json:"drifted,omitempty"`
 }
 
 // SummaryOf is what a target asks, without an answer.
@@ -163,8 +182,12 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	}
 	if q.Stored != nil {
 		a.Summary, a.Fitted = q.Stored.Summary, q.Stored.Model
-		a.Summary.Learnt = q.Stored.Learnt
-		return a, a.score(ctx, p, in)
+		a.Summary.Learnt, a.Learnt = q.Stored.Learnt, q.Stored.Scores
+		if err := a.score(ctx, p, in); err != nil {
+			return nil, err
+		}
+		a.compare()
+		return a, nil
 	}
 	y, err := s.labels(q.Name)
 	if err != nil {
@@ -212,7 +235,39 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err := a.renew(ctx, p, candidates, s, y); err != nil {
 		return nil, err
 	}
-	return a, a.score(ctx, p, in)
+	if err := a.score(ctx, p, in); err != nil {
+		return nil, err
+	}
+	a.Learnt = countScores(a.Probability)
+	return a, nil
+}
+
+// countScores counts probabilities over tenths of them; nil when there are none.
+func countScores(probability []float64) *Scores {
+	known := slices.DeleteFunc(slices.Clone(probability), math.IsNaN)
+	if len(known) == 0 {
+		return nil
+	}
+	bins := metrics.NewBins(known, 10)
+	s := &Scores{bins.Edges, make([]int64, bins.Len())}
+	bins.Count(s.Counts, known)
+	return s
+}
+
+// compare holds tonight's probabilities against those of the run that learnt the model.
+func (a *Answer) compare() {
+	a.Summary.ScoreDrift, a.Summary.Drifted = nil, false
+	if a.Learnt == nil {
+		return
+	}
+	bins := metrics.Bins{Edges: a.Learnt.Edges}
+	now := make([]int64, bins.Len())
+	bins.Count(now, slices.DeleteFunc(slices.Clone(a.Probability), math.IsNaN))
+	shift, ok := metrics.NewShift(a.Learnt.Counts, now)
+	if !ok {
+		return
+	}
+	a.Summary.ScoreDrift, a.Summary.Drifted = &shift.PSI, shift.PSI > drifted+shift.Chance
 }
 
 // score applies the model to the eligible customers of the run's date.

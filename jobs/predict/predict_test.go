@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
 )
@@ -427,6 +428,36 @@ func TestPoorInput(t *testing.T) {
 		}
 		if len(a.Audit) == 0 {
 			t.Errorf("%s: no label audit", c.name)
+		}
+	}
+}
+
+// Scores are held against those of the run that learnt the model: the same have not
+// drifted, nor have those of a few customers that differ by chance; others have.
+func TestBorrowedModelsDrift(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	draw := func(n int, most float64) []float64 {
+		p := []float64{math.NaN()} // not eligible
+		for range n {
+			p = append(p, most*r.Float64())
+		}
+		return p
+	}
+	for _, c := range []struct {
+		now     []float64
+		drifted bool
+	}{{draw(5000, .5), false}, {draw(60, .5), false}, {draw(5000, .3), true}} {
+		a := &Answer{Scores: &scoring.Scores{Probability: c.now}, Learnt: countScores(draw(5000, .5))}
+		a.compare()
+		if a.Summary.ScoreDrift == nil || a.Summary.Drifted != c.drifted {
+			t.Errorf("%d scores: %v, %v", len(c.now)-1, *a.Summary.ScoreDrift, a.Summary.Drifted)
+		}
+	}
+	// Of nobody, and against nobody, there is nothing to say, whatever the run before said.
+	for _, a := range []*Answer{{Scores: &scoring.Scores{Probability: []float64{math.NaN()}}, Learnt: countScores(draw(9, 1))}, {Scores: &scoring.Scores{Probability: draw(9, 1)}}} {
+		a.Summary.ScoreDrift, a.Summary.Drifted = new(float64), true
+		if a.compare(); a.Summary.ScoreDrift != nil || a.Summary.Drifted {
+			t.Errorf("%+v", a.Summary)
 		}
 	}
 }
