@@ -133,7 +133,7 @@ func (b *builder) timing() *Figure {
 		rows = append(rows, fmt.Sprintf("%02d:00", h))
 	}
 	f.Reading = fmt.Sprintf("The commonest time: %s, in the hour that begins at %s o'clock, of %s customers (%s).", f.C(most, "weekday"), f.C(most, "hour"), f.C(most, "customers"), f.C(most, "share"))
-	f.Chart = chart.Heat(f.frame("weekday", "hour of the day; darker: more customers"), rows, short, cells, r.F(most, "customers"))
+	f.Chart = chart.Heat(f.frame("weekday", "hour of the day; stronger colour: more customers"), rows, short, cells, r.F(most, "customers"))
 	return f
 }
 

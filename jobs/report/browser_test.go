@@ -415,7 +415,7 @@ func TestScreenshots(t *testing.T) {
 			name  string
 			width int64
 			theme string
-		}{{"light", 1280, "light"}, {"dark", 1280, "dark"}, {"phone", 400, "light"}} {
+		}{{"light", 1280, "light"}, {"dark", 1280, "dark"}, {"phone", 400, "light"}, {"deuteranopia", 1280, "light"}, {"protanopia", 1280, "dark"}} {
 			if only := os.Getenv("SHOAL_LOOKS"); only != "" && !strings.Contains(only, look.name) {
 				continue
 			}
@@ -423,6 +423,9 @@ func TestScreenshots(t *testing.T) {
 			b.prefers(t, look.theme)
 			overlaps(t, b)
 			b.quiet(t)
+			if of := emulation.SetEmulatedVisionDeficiencyType(look.name); strings.HasSuffix(look.name, "opia") {
+				call(t, b, emulation.SetEmulatedVisionDeficiency, emulation.SetEmulatedVisionDeficiencyParams{Type: of})
+			}
 			var boxes []struct {
 				ID     string
 				Y, End float64

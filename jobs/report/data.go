@@ -45,7 +45,7 @@ func (b *builder) tonight(segments, predictions, value *Section) *Section {
 	}
 	since, changed, gates, warnings := b.since(), b.changed(), b.gates(), b.warnings()
 	if since.Reading != "" {
-		s.Lead = slices.Insert(s.Lead, 1, since.Reading)
+		s.Lead = slices.Insert(s.Lead, 1, "Since the run of "+b.run.Before.Manifest.Date+": "+strings.ToLower(since.Reading[:1])+since.Reading[1:])
 	}
 	s.Lead = append(s.Lead, verdict(warnings))
 	s.add(Block{Figure: in}, Block{Figure: since}, Block{Figure: b.growth()})

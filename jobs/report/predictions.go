@@ -113,9 +113,9 @@ func (b *builder) quality(name string) *Figure {
 	case used == rule:
 		f.Reading = fmt.Sprintf("Nothing beats the recency rule beyond chance, so its probabilities are used: AUC %s.", f.C(used, "auc"))
 	case rule < 0:
-		f.Reading = fmt.Sprintf("The best is %s, AUC %s.", modelName(r.T(used, "model")), f.C(used, "auc"))
+		f.Reading = fmt.Sprintf("The model in use, %s, has an AUC of %s.", modelName(r.T(used, "model")), f.C(used, "auc"))
 	default:
-		f.Reading = fmt.Sprintf("The best is %s, AUC %s against %s of the recency rule; the tenth of customers ranked first holds %s times as many with the outcome as chance would.", modelName(r.T(used, "model")), f.C(used, "auc"), f.C(rule, "auc"), f.C(used, "lift"))
+		f.Reading = fmt.Sprintf("The model in use, %s, has an AUC of %s against %s of the recency rule; the tenth of customers ranked first holds %s times as many with the outcome as chance would.", modelName(r.T(used, "model")), f.C(used, "auc"), f.C(rule, "auc"), f.C(used, "lift"))
 	}
 	f.Chart = chart.Dots(f.frame("AUC on the test date (0.5 is chance)", ""), chart.Axis{Format: axisNumber}, dots)
 	return f

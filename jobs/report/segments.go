@@ -641,7 +641,7 @@ func (b *builder) clusterCount(name string) *Figure {
 			lines[j].Points = append(lines[j].Points, chart.Point{X: k, Y: r.F(i, c), Low: math.NaN(), High: math.NaN(), Tip: f.tip(i, f.C(i, "k")+" segments", c)})
 		}
 		if r.At(i, "chosen").True() {
-			f.Reading = fmt.Sprintf("%s segments were chosen (%s): stability %s, prediction strength %s, silhouette %s; the smallest holds %s of the customers.", f.C(i, "k"), r.T(i, "why"), f.C(i, "stability"), f.C(i, "strength"), f.C(i, "silhouette"), f.C(i, "smallest"))
+			f.Reading = fmt.Sprintf("%s segments were chosen (%s): stability %s, prediction strength %s, silhouette %s; the smallest holds %s of the customers.", f.C(i, "k"), strings.TrimPrefix(r.T(i, "why"), "chosen: "), f.C(i, "stability"), f.C(i, "strength"), f.C(i, "silhouette"), f.C(i, "smallest"))
 			guides = append(guides, chart.Guide{X1: k, X2: k, Y1: 0, Y2: 1})
 		}
 	}
