@@ -61,7 +61,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 	done
 
 sweep: ## a fault at every storage operation of a whole run, local and S3, and what else the tests take a sample of
-	SHOAL_SWEEP=all go test -timeout 6h -v -run 'WholeRun|S3|Permutations|DiskFull|NotPermitted|Cancelled' ./jobs/runs ./jobs/publish
+	SHOAL_SWEEP=all go test -timeout 6h -v -run 'WholeRun|S3|Permutations|DiskFull|NotPermitted|Cancelled|Retention' ./jobs/runs ./jobs/publish
 	SHOAL_SWEEP=all go test -timeout 60m -v -run TenThousandCorruptions ./datasets/scan
 	SHOAL_SWEEP=all go test -timeout 60m -v -run DiskFillsUp ./cmd/shoal
 
