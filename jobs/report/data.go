@@ -67,12 +67,12 @@ func verdict(warnings *Figure) string {
 			gates = append(gates, words(gate))
 		}
 	}
-	said := "No gate warns"
+	said := "No gate warns or fails"
 	switch {
 	case len(gates) == 1:
-		said = "A gate warns: " + gates[0]
+		said = "A gate warns or fails: " + gates[0]
 	case len(gates) > 1:
-		said = fmt.Sprintf("%d gates warn: %s", len(gates), strings.Join(gates, ", "))
+		said = fmt.Sprintf("%d gates warn or fail: %s", len(gates), strings.Join(gates, ", "))
 	}
 	return fmt.Sprintf("%s; %d %s below.", said, len(warnings.Rows), plural(len(warnings.Rows), "warning"))
 }
