@@ -8,6 +8,7 @@ import (
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/backtest"
 	"github.com/shoal-data/shoal/jobs/changes"
+	"github.com/shoal-data/shoal/jobs/cohorts"
 	"github.com/shoal-data/shoal/jobs/drift"
 	"github.com/shoal-data/shoal/jobs/predict"
 	"github.com/shoal-data/shoal/jobs/publish"
@@ -76,5 +77,5 @@ func Look(ctx context.Context, o Options) (*Prospect, error) {
 
 // Tables lists the tables that a run publishes, in order.
 func Tables() []string {
-	return []string{"customer_scores", "features", changes.TableName, segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.MapTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows", trends.Table, backtest.Table, quality.Table, drift.Table, drift.BinsTable}
+	return []string{"customer_scores", "features", changes.TableName, segments.SegmentsTable, segments.ProfilesTable, segments.DistancesTable, segments.CountsTable, segments.MigrationsTable, segments.HistoryTable, segments.MapTable, segments.ModelsTable, "model_metrics", "calibration", "model_curves", "feature_effects", "label_audit", "rejected_rows", trends.Table, backtest.Table, quality.Table, drift.Table, drift.BinsTable, cohorts.Table}
 }
