@@ -139,6 +139,7 @@ func TestUndivided(t *testing.T) {
 		{"equal customers", "none of the 2 columns varies", params(), same},
 		{"all missing", "all 50 values are missing", params(), missing},
 		{"infinite", "row 10, column 1 (coupons_per_order) is +Inf", params(), infinite},
+		{"nobody", "none of the 0 customers was active", params(), customers(0)},
 		{"one customer", "none of the 4 columns varies", params(), customers(1)},
 		{"fewer rows than k", "exceeds the 4 rows", few, customers(4)},
 	} {
@@ -154,7 +155,7 @@ func TestUndivided(t *testing.T) {
 		// Not even these nights lose what went before.
 		x := customers(300)
 		first, _ := divide(t, params(), x, nil)
-		if c.x.Cols() == 2 { // other features: the segments cannot be kept
+		if c.x.Cols() == 2 || c.x.Rows() == 0 { // other features, or nobody to be in them: the segments cannot be kept
 			continue
 		}
 		kept, warnings := divide(t, c.p, c.x, after(t, first, make([]int32, c.x.Rows())))

@@ -332,6 +332,8 @@ func (k kind) value(v float64) string {
 		return count(v, "minute")
 	case hours:
 		return count(v, "hour")
+	case money:
+		return price(v)
 	}
 	return amount(v)
 }
@@ -359,6 +361,17 @@ func percent(v float64) string {
 		return "less than 1%"
 	}
 	return fmt.Sprintf("%.0f%%", 100*v)
+}
+
+// price writes money as people write it: 5.30, not 5.3, and no cents of hundreds.
+func price(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return amount(v)
+	case math.Abs(v) >= 99.995:
+		return fmt.Sprintf("%.0f", v)
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00")
 }
 
 // amount writes a number with as many digits as people say.
