@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/shoal-data/shoal/jobs/report/query"
 )
@@ -155,10 +156,8 @@ func plural(n int, one string) string {
 
 // sentence begins with a capital letter.
 func sentence(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	_, n := utf8.DecodeRuneInString(s)
+	return strings.ToUpper(s[:n]) + s[n:]
 }
 
 // words is a name from the configuration or a table, for people.

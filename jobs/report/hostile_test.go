@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -145,6 +146,9 @@ func TestHostileTextsStayText(t *testing.T) {
 			page, err := report.Render(t.Context(), r)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if !utf8.Valid(page) {
+				t.Error("the page is not UTF-8")
 			}
 			s := string(page)
 			if n := strings.Count(s, "<script"); n != 1 {
