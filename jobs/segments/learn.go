@@ -35,6 +35,13 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 			d.forget()
 			return nil
 		}
+		if prepared, fit.K, err = d.weigh(ctx, prepared, z, fit); err != nil {
+			return err
+		}
+		// What is fitted is, to the bit, what the stored preparation will make of rows.
+		if z, err = prepared.Apply(models.Matrix{}, x); err != nil {
+			return err
+		}
 	}
 	cold, result, warnings, err := kmeans.Fit(ctx, fit, z)
 	if err != nil {
@@ -52,6 +59,148 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 	}
 	d.warnings = append(d.warnings, warnings...)
 	return d.use(prepared, model, z)
+}
+
+const (
+	measured    = .02 // of a prediction strength is chance: other halves differ by as much
+	leastWithin = .2  // least standard deviation within segments, of one of everybody
+)
+
+// weigh lets a column count by how alike the customers of one segment are in it. A
+// z-score counts every column the same: one that tells nobody apart as much as one in
+// which segments lie far from each other, and the farther they lie the more they
+// themselves widen it. So the columns are divided by their pooled standard deviation
+// within the k segments found, and the customers divided anew. Halves must predict
+// each other's segments at least as well as before, or the columns stay as they were:
+// what is no segment becomes none by this.
+func (d *division) weigh(ctx context.Context, prepared *transform.Model, z models.Matrix, fit kmeans.Params) (*transform.Model, int, error) {
+	var labels []int
+	if d.model != nil && d.model.K() == fit.K {
+		labels = d.was // columns count tonight as they do for the segments there are
+	}
+	for {
+		if labels == nil {
+			_, result, _, err := kmeans.Fit(ctx, fit, z)
+			if err != nil {
+				return nil, 0, err
+			}
+			labels = result.Labels
+		}
+		weights, weighed := reweigh(z, labels, fit.K)
+		k := 0
+		curve, support, before := d.Curve, d.Support, d.candidate(fit.K)
+		if weights != nil {
+			var err error
+			if k, err = d.choose(ctx, weighed); err != nil {
+				return nil, 0, err
+			}
+		}
+		same := d.candidate(fit.K)
+		if k == 0 || same == nil || same.Support == clustercount.None || !(same.Strength >= before.Strength-measured) {
+			d.Curve, d.Support = curve, support
+			return prepared, fit.K, nil
+		}
+		var err error
+		if prepared, err = prepared.Weighted(weights); err != nil {
+			return nil, 0, err
+		}
+		if k <= fit.K {
+			d.settle(k, fit.K)
+			return prepared, fit.K, nil
+		}
+		// More segments were hidden by columns that tell nothing: now columns count by these.
+		z, fit.K, labels = weighed, k, nil
+	}
+}
+
+// settle takes a number for which a smaller one was chosen: gaps that are wider now are
+// no reason to join what was told apart without them.
+func (d *division) settle(chosen, k int) {
+	if chosen == k {
+		return
+	}
+	c, f := d.candidate(chosen), d.candidate(k)
+	c.Why = strings.TrimPrefix(c.Why, "chosen: ") + fmt.Sprintf(", but the division into %d tells more", k)
+	f.Why = "chosen: " + strings.Split(f.Why, ", but the division into ")[0]
+	d.Support = f.Support
+}
+
+// reweigh divides the columns by their standard deviations within the segments of the
+// labels. The weights are nil where a segment is nobody's.
+func reweigh(z models.Matrix, labels []int, k int) (weights []float64, weighed models.Matrix) {
+	if means(z, labels, k).Rows() < k {
+		return nil, z
+	}
+	weights, weighed = within(z, labels, k), models.NewMatrix(z.Names, z.Rows())
+	for i := range weighed.Rows() {
+		to := weighed.Row(i)
+		for j, v := range z.Row(i) {
+			to[j] = v * weights[j]
+		}
+	}
+	return weights, weighed
+}
+
+// candidate is what was found for a number of segments; nil for one not tried.
+func (d *division) candidate(k int) *clustercount.Candidate {
+	for i := range d.Curve {
+		if d.Curve[i].K == k {
+			return &d.Curve[i]
+		}
+	}
+	return nil
+}
+
+// means are those of the rows of each label that some row has.
+func means(z models.Matrix, labels []int, k int) models.Matrix {
+	sums, counts := models.NewMatrix(z.Names, k), make([]float64, k)
+	for i, l := range labels {
+		counts[l]++
+		to := sums.Row(l)
+		for j, v := range z.Row(i) {
+			to[j] += v
+		}
+	}
+	m := models.Matrix{Names: z.Names}
+	for l, n := range counts {
+		if n == 0 {
+			continue
+		}
+		for _, v := range sums.Row(l) {
+			m.Data = append(m.Data, v/n)
+		}
+	}
+	return m
+}
+
+// within are the weights of columns: the inverse of their standard deviations within
+// the segments, such that their squares add up to the number of columns.
+func within(z models.Matrix, labels []int, k int) []float64 {
+	w := z.Cols()
+	sums, squares, counts := make([]float64, k*w), make([]float64, w), make([]float64, k)
+	for i, l := range labels {
+		counts[l]++
+		for j, v := range z.Row(i) {
+			sums[l*w+j] += v
+			squares[j] += float64(v * v)
+		}
+	}
+	weights, total := make([]float64, w), 0.0
+	for j := range weights {
+		between := 0.0
+		for l, n := range counts {
+			if n > 0 {
+				between += float64(sums[l*w+j] / n * sums[l*w+j])
+			}
+		}
+		rest := max(squares[j]-between, float64(leastWithin*leastWithin)*squares[j]) // columns have mean 0
+		weights[j] = math.Sqrt(float64(z.Rows()) / rest)
+		total += float64(weights[j] * weights[j])
+	}
+	for j := range weights {
+		weights[j] *= math.Sqrt(float64(w) / total)
+	}
+	return weights
 }
 
 // alike is the correlation from which two prepared columns tell the same story.
@@ -178,23 +327,5 @@ func (d *division) warmStart(z models.Matrix) models.Matrix {
 	if d.model == nil {
 		return models.Matrix{}
 	}
-	k := d.model.K()
-	sums, counts := models.NewMatrix(z.Names, k), make([]float64, k)
-	for i, l := range d.was {
-		counts[l]++
-		to := sums.Row(l)
-		for j, v := range z.Row(i) {
-			to[j] += v
-		}
-	}
-	start := models.Matrix{Names: z.Names}
-	for l, n := range counts {
-		if n == 0 {
-			continue // nobody is like that any more
-		}
-		for _, v := range sums.Row(l) {
-			start.Data = append(start.Data, v/n)
-		}
-	}
-	return start
+	return means(z, d.was, d.model.K())
 }

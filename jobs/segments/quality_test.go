@@ -3,6 +3,7 @@ package segments
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/shoal-data/shoal/jobs/config"
@@ -92,8 +93,8 @@ func populate(seed uint64, n, k int, apart float64) population {
 
 // Where the best that anybody could do agrees with the truth at .95, the planted
 // number is chosen in 18 of 20, from raw features through preparation, the choice of a
-// number and k-means; and then segments agree at .9, but for one in twenty, in which
-// columns of very different spread within the kinds are scaled alike.
+// number and k-means; and then segments agree at .9, or at .88 in two of twenty, where
+// kinds spread differently: k-means with the true kinds' deviations does no better there.
 func TestPlantedKinds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty divisions")
@@ -114,12 +115,15 @@ func TestPlantedKinds(t *testing.T) {
 			if got < .9 {
 				low++
 				t.Logf("seed %d, %d kinds: the best assignment reaches %.3f, segments %.3f", seed, k, best, got)
+				if got < .88 {
+					t.Errorf("seed %d: segments agree with the truth at %.3f", seed, got)
+				}
 			}
 		} else {
 			t.Logf("seed %d: %d kinds, %d segments (%s), agreement %.3f of %.3f", seed, k, len(s.Segments), s.Support, got, best)
 		}
 	}
-	if low > 1 {
+	if low > 2 {
 		t.Errorf("segments agree with the truth at less than .9 in %d", low)
 	}
 	if found < 18 {
@@ -143,6 +147,57 @@ func TestOneKind(t *testing.T) {
 	}
 	if none < 18 {
 		t.Errorf("one kind was left whole in %d of 20", none)
+	}
+}
+
+// A column in which the customers of a segment are alike counts for more than one
+// that tells nobody apart, tomorrow as much as tonight. Where a number is given, and
+// where there are no segments, columns count the same.
+func TestColumnsCountByWhatTheyTell(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 12))
+	x := models.NewMatrix(columnsOf[:5], 1200)
+	kind := make([]int, x.Rows())
+	for i := range kind {
+		kind[i] = r.IntN(3)
+		for j := range x.Cols() {
+			x.Row(i)[j] = 20 + r.NormFloat64() // normal, so that no column is reshaped
+			if j < 2 {
+				x.Row(i)[j] += []float64{0, 5, 10}[(kind[i]+j)%3]
+			}
+		}
+	}
+	// units are how many standard deviations one of the raw unit makes, by column.
+	units := func(s *Segmentation) []float64 {
+		z, err := s.state.prepared.Apply(models.Matrix{}, models.Matrix{Names: x.Names, Data: []float64{21, 21, 21, 21, 21, 20, 20, 20, 20, 20}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := make([]float64, x.Cols())
+		for j := range u {
+			u[j] = z.Row(0)[j] - z.Row(1)[j]
+		}
+		return u
+	}
+	first, _ := divide(t, quality(1), x, nil)
+	if agree, _ := metrics.ARI(first.Labels, kind); len(first.Segments) != 3 || agree < .98 {
+		t.Fatalf("%d segments, which agree with the kinds at %v", len(first.Segments), agree)
+	}
+	// Within the kinds all columns spread the same, so that they count the same in raw units.
+	u := units(first)
+	for j, v := range u {
+		if v < .85*u[4] || v > 1.15*u[4] {
+			t.Errorf("%s: a unit is %.3f standard deviations, of %s %.3f: want them the same", x.Names[j], v, x.Names[4], u[4])
+		}
+	}
+	second, _ := divide(t, quality(1), x, after(t, first, nil))
+	if !slices.Equal(second.Labels, first.Labels) || !slices.Equal(units(second), u) {
+		t.Errorf("the same customers are divided otherwise the next night (agreement %v), by %v, were by %v", second.Agreement, units(second), u)
+	}
+	fixed := quality(1)
+	fixed.K = config.AutoInt{N: 3}
+	plain, _ := divide(t, fixed, x, nil)
+	if u := units(plain); u[0] > .4*u[4] {
+		t.Errorf("with a number given, a unit of %s is %.3f standard deviations, of %s %.3f", x.Names[0], u[0], x.Names[4], u[4])
 	}
 }
 

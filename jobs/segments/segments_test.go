@@ -75,7 +75,7 @@ func TestDivide(t *testing.T) {
 	if total != 900 {
 		t.Errorf("segments hold %d customers", total)
 	}
-	for k, want := range map[int]string{0: "buy often", 1: "use coupons", 2: "short visits"} {
+	for k, want := range map[int]string{0: "buy often", 1: "use coupons", 2: "buy rarely"} {
 		if g := s.Segments[kind[k]]; !strings.Contains(g.Name, want) {
 			t.Errorf("kind %d is named %q (%s), which does not say %q", k, g.Name, g.Description, want)
 		}

@@ -443,6 +443,24 @@ func (m *Model) Names() []string { return slices.Clone(m.names) }
 // Params are the parameters of the fit; Workers, which never changes a result, is 1.
 func (m *Model) Params() Params { return m.params }
 
+// Weighted is the model whose columns are multiplied by weights, in the order of
+// Names, after z-scoring: they have as many standard deviations then. Weights are
+// positive and finite.
+func (m *Model) Weighted(weights []float64) (*Model, error) {
+	if len(weights) != len(m.kept) {
+		return nil, fmt.Errorf("transform: %d weights for %d columns", len(weights), len(m.kept))
+	}
+	columns := slices.Clone(m.columns)
+	for i, j := range m.kept {
+		sd := columns[j].SD / weights[i]
+		if !(weights[i] > 0) || !(sd > 0) || math.IsInf(sd, 0) {
+			return nil, fmt.Errorf("transform: the weight %v of column %d (%s) must be positive and finite", weights[i], j, m.names[i])
+		}
+		columns[j].SD = sd
+	}
+	return newModel(m.params, columns), nil
+}
+
 // Apply transforms x into z-scores, an n×len(Names()) matrix. Columns are
 // matched by name, in any order; further columns are ignored and a missing one
 // is an error. Every row is transformed on its own. The result uses dst's

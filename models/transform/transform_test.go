@@ -493,3 +493,48 @@ func TestFitScale(t *testing.T) {
 		t.Errorf("saved and loaded: %v", err)
 	}
 }
+
+// Weights stretch the columns that are kept, are stored with the model and leave the
+// way back to original units as it was.
+func TestWeighted(t *testing.T) {
+	x := sample(300, 12)
+	m, _ := fit(t, DefaultParams(), x)
+	z, err := m.Apply(models.Matrix{}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := []float64{2, .5, 1, 4}
+	if len(weights) != len(m.Names()) {
+		t.Fatalf("columns %v", m.Names())
+	}
+	weighted, err := m.Weighted(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(bytes.NewReader(save(t, weighted)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := loaded.Apply(models.Matrix{}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range z.Data { // by powers of two, exactly
+		if want := v * weights[i%4]; got.Data[i] != want {
+			t.Fatalf("row %d, column %d is %v, want %v", i/4, i%4, got.Data[i], want)
+		}
+	}
+	plain, err1 := m.Inverse(models.Matrix{}, z)
+	back, err2 := loaded.Inverse(models.Matrix{}, got)
+	if err1 != nil || err2 != nil || !slices.Equal(plain.Data, back.Data) {
+		t.Errorf("weights change the way back (%v, %v)", err1, err2)
+	}
+	for _, c := range []struct {
+		weights []float64
+		want    string
+	}{{weights[:3], "3 weights for 4 columns"}, {[]float64{1, 0, 1, 1}, "the weight 0 of column 1 (revenue)"}, {[]float64{1, 1, math.NaN(), 1}, "the weight NaN of column 2 (net)"}, {[]float64{1, 1, 1, math.Inf(1)}, "the weight +Inf of column 3 (gap)"}} {
+		if _, err := m.Weighted(c.weights); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.weights, err, c.want)
+		}
+	}
+}
