@@ -28,12 +28,12 @@ type File struct {
 
 // Target is the file <target>.json: how a target is scored.
 type Target struct {
-	Version int             `json:"version"`
-	Name    string          `json:"target"`
-	Learnt  string          `json:"learnt"` // as-of date of the run that learnt it, YYYY-MM-DD
-	Summary predict.Summary `json:"summary"`
-	Model   *scoring.Model  `json:"fitted"`
-	Scores  *predict.Scores `json:"scores,omitempty"` // the probabilities of the run that learnt it
+	Version int                   `json:"version"`
+	Name    string                `json:"target"`
+	Learnt  string                `json:"learnt"` // as-of date of the run that learnt it, YYYY-MM-DD
+	Summary predict.Summary       `json:"summary"`
+	Model   *scoring.Model        `json:"fitted"`
+	Scores  *scoring.Distribution `json:"scores,omitempty"` // the probabilities of the run that learnt it
 }
 
 // Value is the file value.json: how purchases and value are forecast. Trees' answers

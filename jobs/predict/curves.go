@@ -143,65 +143,14 @@ func CurveTable(all []*Answer, stamp []outputs.Column) outputs.Table {
 	})
 }
 
-// An effectRow is a row of feature_effects.
-type effectRow struct {
-	answer    *Answer
-	feature   int
-	band      int // of the feature's; -1 is all customers
-	customers int
-}
-
 // EffectTable says what every feature does to the champions' predictions. Columns
 // of stamp follow the first.
 func EffectTable(all []*Answer, stamp []outputs.Column) outputs.Table {
-	var l outputs.Layout[effectRow]
+	var explained []scoring.Explained
 	for _, a := range all {
-		if a.Effects == nil {
-			continue
-		}
-		for f, of := range a.Effects.Features {
-			l.Rows = append(l.Rows, effectRow{a, f, -1, a.Effects.Customers})
-			for b, band := range of.Slices {
-				l.Rows = append(l.Rows, effectRow{a, f, b, band.Customers})
-			}
+		if a.Effects != nil {
+			explained = append(explained, scoring.Explained{Target: a.Name, Model: a.Fitted.Name, Effects: a.Effects})
 		}
 	}
-	feature := func(r effectRow) *scoring.FeatureEffect { return &r.answer.Effects.Features[r.feature] }
-	tenth := func(i int) (int, bool) {
-		r := l.Rows[i]
-		if r.band < 0 {
-			return 0, false
-		}
-		return feature(r).Slices[r.band].Tenth, true
-	}
-	number := func(name, unit, meaning string, all func(f *scoring.FeatureEffect) float64, band func(b *scoring.ValueBand) float64) outputs.Column {
-		return l.Float(name, unit, meaning, func(r effectRow) float64 {
-			if r.band < 0 {
-				return all(feature(r))
-			}
-			return band(&feature(r).Slices[r.band])
-		})
-	}
-	over := func(of func(b *scoring.ValueBand) float64) func(f *scoring.FeatureEffect) float64 { // all customers
-		return func(f *scoring.FeatureEffect) float64 {
-			sum, n := 0.0, 0
-			for i := range f.Slices {
-				sum, n = sum+of(&f.Slices[i])*float64(f.Slices[i].Customers), n+f.Slices[i].Customers
-			}
-			return sum / float64(n)
-		}
-	}
-	mean := func(b *scoring.ValueBand) float64 { return b.Mean }
-	return l.Table("feature_effects", l.Text("target", "What is predicted.", func(r effectRow) string { return r.answer.Name }), stamp, []outputs.Column{
-		l.Text("model", "The method that the scores of the run come from.", func(r effectRow) string { return r.answer.Fitted.Name }),
-		l.Text("feature", "The feature; those that the model does not use have no rows.", func(r effectRow) string { return feature(r).Feature }),
-		l.Text("unit", "The feature's unit.", func(r effectRow) string { return feature(r).Unit }),
-		outputs.Integer("rank", "", "The feature's place by mean_absolute_effect over all customers, from 1.", func(i int) (int, bool) { return feature(l.Rows[i]).Rank, true }),
-		outputs.Integer("tenth", "", "Null: all customers. 0: those without a value. 1 to 10: tenths of the others by rising value; equal values stay together, so tenths may be missing.", tenth),
-		number("value_low", "", "The least value of these customers, in the feature's unit; null for those without.", func(f *scoring.FeatureEffect) float64 { return f.Low() }, func(b *scoring.ValueBand) float64 { return b.Low }),
-		number("value_high", "", "The greatest.", func(f *scoring.FeatureEffect) float64 { return f.High() }, func(b *scoring.ValueBand) float64 { return b.High }),
-		outputs.Integer("customers", "customers", "These customers, of those scored at the run's date: a sample of 10,000 at most.", func(i int) (int, bool) { return l.Rows[i].customers, true }),
-		number("mean_effect", "log-odds", "The mean of what the customer's value adds to the model's log-odds before calibration, a Shapley value: above 0 it makes the outcome likelier.", over(mean), mean),
-		number("mean_absolute_effect", "log-odds", "The mean of its size, whichever its sign: how much the feature matters.", func(f *scoring.FeatureEffect) float64 { return f.MeanAbsolute }, func(b *scoring.ValueBand) float64 { return b.MeanAbsolute }),
-	})
+	return scoring.EffectTable(explained, stamp)
 }

@@ -57,14 +57,8 @@ type Question struct {
 type Stored struct {
 	Learnt  string // as-of date of that run, YYYY-MM-DD
 	Model   *scoring.Model
-	Summary Summary // of the target in that run
-	Scores  *Scores // of that run; nil when they are not known
-}
-
-// Scores are the probabilities that a run gave its customers, counted.
-type Scores struct {
-	Edges  []float64 `json:"edges"` // of metrics.Bins
-	Counts []int64   `json:"counts"`
+	Summary Summary               // of the target in that run
+	Scores  *scoring.Distribution // of that run; nil when they are not known
 }
 
 // drifted is the stability index of the probabilities against those of the run that
@@ -90,10 +84,10 @@ func StandingColumn(target string) string { return "standing." + target }
 // An Answer is a target's prediction for every customer.
 type Answer struct {
 	targets.Target
-	*scoring.Scores                // of eligible customers; of nobody when there is no model
-	Fitted          *scoring.Model // the model that scores; nil when there is none
-	Tested          []float64      // its probabilities of the test snapshot's eligible customers
-	Learnt          *Scores        // the scores of the run that learnt it; nil when nobody was scored
+	*scoring.Scores                       // of eligible customers; of nobody when there is no model
+	Fitted          *scoring.Model        // the model that scores; nil when there is none
+	Tested          []float64             // its probabilities of the test snapshot's eligible customers
+	Learnt          *scoring.Distribution // the scores of the run that learnt it; nil when nobody was scored
 	Metrics         []outputs.Metric
 	Calibration     []Reliability
 	Curves          []CurvePoint
@@ -238,20 +232,8 @@ func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*An
 	if err := a.score(ctx, p, in); err != nil {
 		return nil, err
 	}
-	a.Learnt = countScores(a.Probability)
+	a.Learnt = scoring.Distribute(a.Probability)
 	return a, nil
-}
-
-// countScores counts probabilities over tenths of them; nil when there are none.
-func countScores(probability []float64) *Scores {
-	known := slices.DeleteFunc(slices.Clone(probability), math.IsNaN)
-	if len(known) == 0 {
-		return nil
-	}
-	bins := metrics.NewBins(known, 10)
-	s := &Scores{bins.Edges, make([]int64, bins.Len())}
-	bins.Count(s.Counts, known)
-	return s
 }
 
 // compare holds tonight's probabilities against those of the run that learnt the model.
@@ -260,10 +242,7 @@ func (a *Answer) compare() {
 	if a.Learnt == nil {
 		return
 	}
-	bins := metrics.Bins{Edges: a.Learnt.Edges}
-	now := make([]int64, bins.Len())
-	bins.Count(now, slices.DeleteFunc(slices.Clone(a.Probability), math.IsNaN))
-	shift, ok := metrics.NewShift(a.Learnt.Counts, now)
+	shift, ok := a.Learnt.Shift(a.Probability)
 	if !ok {
 		return
 	}

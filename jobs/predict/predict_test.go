@@ -447,14 +447,14 @@ func TestBorrowedModelsDrift(t *testing.T) {
 		now     []float64
 		drifted bool
 	}{{draw(5000, .5), false}, {draw(60, .5), false}, {draw(5000, .3), true}} {
-		a := &Answer{Scores: &scoring.Scores{Probability: c.now}, Learnt: countScores(draw(5000, .5))}
+		a := &Answer{Scores: &scoring.Scores{Probability: c.now}, Learnt: scoring.Distribute(draw(5000, .5))}
 		a.compare()
 		if a.Summary.ScoreDrift == nil || a.Summary.Drifted != c.drifted {
 			t.Errorf("%d scores: %v, %v", len(c.now)-1, *a.Summary.ScoreDrift, a.Summary.Drifted)
 		}
 	}
 	// Of nobody, and against nobody, there is nothing to say, whatever the run before said.
-	for _, a := range []*Answer{{Scores: &scoring.Scores{Probability: []float64{math.NaN()}}, Learnt: countScores(draw(9, 1))}, {Scores: &scoring.Scores{Probability: draw(9, 1)}}} {
+	for _, a := range []*Answer{{Scores: &scoring.Scores{Probability: []float64{math.NaN()}}, Learnt: scoring.Distribute(draw(9, 1))}, {Scores: &scoring.Scores{Probability: draw(9, 1)}}} {
 		a.Summary.ScoreDrift, a.Summary.Drifted = new(float64), true
 		if a.compare(); a.Summary.ScoreDrift != nil || a.Summary.Drifted {
 			t.Errorf("%+v", a.Summary)
