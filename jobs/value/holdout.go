@@ -208,8 +208,8 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 	}
 	best := struct{ purchases, spend string }{c.kind, c.kind + " × gammagamma"}
 	// The ratio on the holdout is what the run's own forecast is corrected by.
-	onPurchases := &ratio{nearPoisson, byKind[c.kind], now.bought, now.buyers.rows, 0}
-	onSpend := &ratio{compound, spends[best.spend], now.spent, now.buyers.rows, 0}
+	onPurchases := &ratio{nearPoisson, byKind[c.kind], now.bought, now.buyers.rows}
+	onSpend := &ratio{compound, spends[best.spend], now.spent, now.buyers.rows}
 	before, err := newTrial(ctx, in, in.Before)
 	if err != nil {
 		return c, err
@@ -220,7 +220,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 			return c, err
 		}
 		if m != nil {
-			earlier := &ratio{nearPoisson, e, before.bought, before.buyers.rows, 0}
+			earlier := &ratio{nearPoisson, e, before.bought, before.buyers.rows}
 			by, err := now.corrected(ctx, in, before, earlier)
 			if err != nil {
 				return c, err
@@ -230,11 +230,10 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 				purchases[name], names = product(byKind[c.kind], by), append(names, name)
 				if compare(poisson, now.bought, purchases[name], byKind[c.kind]).uncontradicted() {
 					best.purchases, c.purchases = name, onPurchases
-					onPurchases.trees = earlier.trees
 				}
 			}
 			if now.means != nil && before.means != nil {
-				earlier := &ratio{compound, product(e, before.means), before.spent, before.buyers.rows, 0}
+				earlier := &ratio{compound, product(e, before.means), before.spent, before.buyers.rows}
 				by, err := now.corrected(ctx, in, before, earlier)
 				if err != nil {
 					return c, err
@@ -244,7 +243,6 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 					spends[name] = product(spends[plain], by)
 					if compare(compound, now.spent, spends[name], spends[plain]).uncontradicted() {
 						best.spend, c.spend = name, onSpend
-						onSpend.trees = earlier.trees
 					}
 				}
 			}

@@ -18,7 +18,6 @@ type ratio struct {
 	expected []float64 // of Past's buyers
 	actual   []float64
 	rows     []int // of Past's table
-	trees    int   // as many are enough; 0 when that is not known yet
 }
 
 // treeRows is how many buyers trees learn from at most, evenly spread over the
@@ -31,11 +30,8 @@ const least = 1e-6
 func (r *ratio) params(in Input) gbdt.Params {
 	p := gbdt.DefaultParams()
 	p.Loss, p.TweediePower = gbdt.Tweedie, r.power
-	// Cautious, for the model underneath already says most of it: each tree sees half
-	// of the columns, a leaf of few buyers says little, and held-out buyers tell when
-	// it is enough.
-	p.Trees, p.Patience, p.LearningRate, p.Leaves, p.MinLeafRows = 200, 10, .1, 8, 40
-	p.L2, p.ColumnFraction = 10, .5
+	// Few and cautious: the model underneath already says most of it.
+	p.Trees, p.LearningRate, p.Leaves, p.MinLeafRows = 120, .05, 8, 20
 	p.Seed, p.Workers = in.Seed, in.Workers
 	return p
 }
@@ -63,38 +59,11 @@ func (r *ratio) fit(ctx context.Context, in Input, t *features.Table) (*gbdt.Mod
 		return nil, err
 	}
 	x := models.Matrix{Names: in.Features, Data: data}
-	all := gbdt.Sample{X: x, Y: y, W: w}
-	p := r.params(in)
-	if r.trees == 0 {
-		// A quarter of the buyers is held out to tell how many trees are enough; then all
-		// are learnt from.
-		m, _, err := gbdt.FitSample(ctx, p, some(all, false), some(all, true))
-		switch {
-		case len(y) < 4, errors.Is(err, gbdt.ErrOneClass):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		}
-		r.trees = max(1, len(m.Trees))
-	}
-	p.Trees = r.trees
-	m, _, err := gbdt.FitSample(ctx, p, all, gbdt.Sample{})
+	m, _, err := gbdt.FitSample(ctx, r.params(in), gbdt.Sample{X: x, Y: y, W: w}, gbdt.Sample{})
 	if errors.Is(err, gbdt.ErrOneClass) {
 		return nil, nil
 	}
 	return m, err
-}
-
-// some is every fourth row of a sample, or the others.
-func some(s gbdt.Sample, fourth bool) gbdt.Sample {
-	part := gbdt.Sample{X: models.Matrix{Names: s.X.Names}}
-	for k := range s.Y {
-		if k%4 == 3 == fourth {
-			part.X.Data = append(part.X.Data, s.X.Row(k)...)
-			part.Y, part.W = append(part.Y, s.Y[k]), append(part.W, s.W[k])
-		}
-	}
-	return part
 }
 
 // multiples is the model's answer for some rows of a table, in order, part by part.

@@ -339,14 +339,9 @@ func (f *Forecast) correct(ctx context.Context, in Input, b *buyers, c choice) (
 			continue
 		}
 		// The holdout's outcome is the newest that is known.
-		m, err := t.of.fit(ctx, in, in.Past)
-		if err != nil {
+		if *t.model, err = t.of.fit(ctx, in, in.Past); err != nil {
 			return nil, nil, err
 		}
-		if m == nil {
-			continue // there is nothing to correct by
-		}
-		*t.model = m
 		if *t.by, err = multiples(*t.model, in.Score, in.Features, b.rows); err != nil {
 			return nil, nil, err
 		}

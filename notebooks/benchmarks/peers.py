@@ -162,7 +162,8 @@ class Night(Bench):
         return pd.DataFrame(rows)
 
     def markdown(self):
-        rows = [r for r in self.recorded() if r.get("events") == self.a.events and r.get("state") == "ok"]
+        mine = {"events": self.a.events, "threads": self.a.threads, "memory": self.a.memory, "state": "ok"}
+        rows = [r for r in self.recorded() if "mode" not in r and all(r.get(k) == v for k, v in mine.items())]  # features.py may have worked here, too
         of = {c: [r for r in rows if r["contestant"] == c] for c in ("shoal", "expert")}
         about, v = rows[-1], rows[-1]["versions"]
         import lifetimes
