@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -358,8 +359,8 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
-// The outputs open in DuckDB, pyarrow and Polars, with the declared types and
-// equal values.
+// The outputs open in DuckDB, pyarrow, Polars, ClickHouse and, where there is Java,
+// Spark, with the declared types and equal values.
 func TestOutputsOpenElsewhere(t *testing.T) {
 	p := synth.DefaultParams()
 	p.Customers, p.IntegerIDs = 1200, true
@@ -368,18 +369,44 @@ func TestOutputsOpenElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	pyoracle.Run(t, outputsScript, map[string]any{"out": c.Out, "tables": s.Tables}, &got)
-	if len(got) > 0 {
-		t.Errorf("%s", strings.Join(got, "\n"))
+	_, err = exec.LookPath("java")
+	if err != nil && os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
+		t.Fatal("Spark needs Java, and there is none")
 	}
+	var got struct {
+		Faults []string
+		Values map[string]int
+	}
+	pyoracle.Run(t, outputsScript, map[string]any{"out": c.Out, "tables": s.Tables, "dir": t.TempDir(), "spark": err == nil}, &got)
+	if len(got.Faults) > 0 {
+		t.Errorf("%s", strings.Join(got.Faults, "\n"))
+	}
+	for reader, n := range got.Values {
+		if n < 300_000 {
+			t.Errorf("%s: %d values compared", reader, n)
+		}
+	}
+	t.Logf("%d tables; values compared: %v", len(s.Tables), got.Values)
 }
 
 const outputsScript = `
-import glob, json, sys
+import collections, datetime, decimal, glob, io, json, math, os, sys, time
+os.environ["TZ"] = "UTC"
+time.tzset()
 import duckdb, polars, pyarrow as pa, pyarrow.parquet as pq
+from chdb import session
 job = json.load(sys.stdin)
-faults = []
+faults, values = [], collections.Counter()
+house = session.Session(job["dir"] + "/chdb")
+spark = None
+if job["spark"]:
+    from pyspark.sql import SparkSession
+    spark = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.driver.memory", "700m").config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC").config("spark.sql.warehouse.dir", job["dir"] + "/spark").config("spark.log.level", "ERROR").getOrCreate())
+def plain(v):
+    return v.replace(tzinfo=datetime.timezone.utc) if isinstance(v, datetime.datetime) and v.tzinfo is None else v
+def same(x, y):
+    return x == y or isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y)
 want = {
     "customer_scores": {"customer_id": pa.int64(), "as_of": pa.timestamp("us", tz="UTC"), "run_id": pa.string(), "segment_id": pa.int32(),
         "segment_name": pa.string(), "segment_distance": pa.float64(), "segment_before": pa.int32(), "lifecycle_stage": pa.string(), "engagement_score": pa.int32(), "rfm_recency": pa.int32(), "rfm_frequency": pa.int32(),
@@ -414,6 +441,10 @@ con = duckdb.connect()
 con.execute("SET TimeZone = 'UTC'")
 duck = {"int64": "BIGINT", "int32": "INTEGER", "string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN",
         "date32[day]": "DATE", "timestamp[us, tz=UTC]": "TIMESTAMP WITH TIME ZONE", "decimal128(18, 4)": "DECIMAL(18,4)"}
+click = {"int64": "Int64", "int32": "Int32", "string": "String", "double": "Float64", "bool": "Bool",
+         "date32[day]": "Date32", "timestamp[us, tz=UTC]": "DateTime64(6, 'UTC')", "decimal128(18, 4)": "Decimal(18, 4)"}
+sparks = {"int64": "bigint", "int32": "int", "string": "string", "double": "double", "bool": "boolean",
+          "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp", "decimal128(18, 4)": "decimal(18,4)"}
 for table, rows in job["tables"].items():
     files = glob.glob(job["out"] + "/" + table + "/*/*/*.parquet")
     a = pa.concat_tables(pq.ParquetFile(f).read() for f in files)
@@ -441,5 +472,28 @@ for table, rows in job["tables"].items():
             faults.append(f"{table}.{name}: pyarrow and Polars differ")
         if x != y and [str(v) for v in x] != [str(v) for v in y]:
             faults.append(f"{table}.{name}: pyarrow and DuckDB differ")
-json.dump(faults, sys.stdout)
+        values["duckdb"] += len(y)
+        values["polars"] += len(z)
+    others, mine = {}, a.to_pydict()
+    how = "SETTINGS use_hive_partitioning = 0"
+    source = f"file('{job['out']}/{table}/*/*/*.parquet', 'Parquet')"
+    kinds = {r["name"]: r["type"] for r in map(json.loads, house.query(f"DESCRIBE {source} {how}", "JSONEachRow").bytes().decode().splitlines())}
+    t = pq.read_table(io.BytesIO(house.query(f"SELECT * FROM {source} {how}, output_format_parquet_string_as_string = 1", "Parquet").bytes())) if rows else None
+    others["clickhouse"] = kinds, {k: f"Nullable({v})" for k, v in click.items()}, t.to_pydict() if rows else {n: [] for n in mine}
+    if spark:
+        df = spark.read.parquet(*files)
+        got = df.collect()
+        others["spark"] = {f.name: f.dataType.simpleString() for f in df.schema.fields}, sparks, {n: [r[i] for r in got] for i, n in enumerate(df.columns)}
+    for reader, (types, spelled, columns) in others.items():
+        for field in a.schema:
+            if types[field.name] != spelled[str(field.type)]:
+                faults.append(f"{table}.{field.name}: {types[field.name]} in {reader}, want {spelled[str(field.type)]}")
+            x, y = mine[field.name], columns[field.name]
+            if len(x) != len(y) or any(not same(v, plain(w)) for v, w in zip(x, y)):
+                faults.append(f"{table}.{field.name}: pyarrow and {reader} differ: {[(v, w) for v, w in zip(x, y) if not same(v, plain(w))][:2]}")
+            values[reader] += len(y)
+house.close()
+if spark:
+    spark.stop()
+json.dump({"Faults": faults, "Values": values}, sys.stdout)
 `

@@ -127,7 +127,7 @@ func TestDiskFull(t *testing.T) {
 // TestOutputNotPermitted lets every write of a run be refused, from one operation
 // on: nothing can be cleaned up either.
 func TestOutputNotPermitted(t *testing.T) {
-	s := newScene(t, sales(), false)
+	s, count := newScene(t, sales(), false), 0
 	for _, cause := range []error{syscall.EACCES, syscall.EROFS, syscall.EIO, syscall.EMFILE} {
 		for _, i := range sweep(s.trace) {
 			m, c := clone(s.lake), s.config
@@ -142,8 +142,10 @@ func TestOutputNotPermitted(t *testing.T) {
 				t.Errorf("%s: exit code %d: %v", what, code, err)
 			}
 			s.check(t, what, err, copies(m, c), nightStart.Add(time.Hour))
+			count++
 		}
 	}
+	t.Logf("%d nights that lost their output, at %d operations", count, len(s.trace))
 }
 
 // TestFewFilesInANight is no test of its own: it is the process that
@@ -212,7 +214,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 
 // TestCancelledNight stops a run, as SIGTERM does, at its operations.
 func TestCancelledNight(t *testing.T) {
-	s := newScene(t, sales(), false)
+	s, count := newScene(t, sales(), false), 0
 	for _, i := range sweep(s.trace) {
 		m, c := clone(s.lake), s.config
 		ctx, cancel := context.WithCancel(t.Context())
@@ -231,7 +233,9 @@ func TestCancelledNight(t *testing.T) {
 		}
 		s.check(t, what, err, copies(m, c), nightStart.Add(time.Hour))
 		cancel()
+		count++
 	}
+	t.Logf("%d nights stopped, at %d operations", count, len(s.trace))
 }
 
 // cancelAt cancels once so many operations have begun.

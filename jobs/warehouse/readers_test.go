@@ -1,8 +1,11 @@
 package warehouse_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,9 +13,12 @@ import (
 	"github.com/shoal-data/shoal/internal/pyoracle"
 )
 
+var comment = regexp.MustCompile(`(?m)^--.*\n`)
+
 // Runs of three versions of a table, each with more columns than the last and in
 // another order, are read as one table by whatever reads Parquet: the same values,
-// the declared types, null where an older run has no such column.
+// the declared types, null where an older run has no such column. Spark also parses the
+// statements for Databricks, but for COPY INTO, which only Databricks has.
 func TestReadersOfThreeVersions(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	var files []string
@@ -23,12 +29,25 @@ func TestReadersOfThreeVersions(t *testing.T) {
 	java := ""
 	if _, err := exec.LookPath("java"); err == nil {
 		java = "java"
+	} else if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
+		t.Fatal("Spark needs Java, and there is none: install a JRE of version 17 or later, such as openjdk-17-jre-headless")
 	} else {
 		t.Log("Spark is left out: there is no Java")
+	}
+	golden, err := os.ReadFile(filepath.Join("testdata", "databricks.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ofSpark []string
+	for _, statement := range statements(comment.ReplaceAllString(string(golden), "")) {
+		if !strings.HasPrefix(statement, "COPY INTO ") {
+			ofSpark = append(ofSpark, statement)
+		}
 	}
 	var got struct {
 		Faults []string
 		Types  map[string]map[string]string
+		Parsed int
 	}
 	pyoracle.Run(t, `
 import datetime, decimal, glob, json, math, os, sys, uuid
@@ -68,17 +87,24 @@ import io
 t = pq.read_table(io.BytesIO(s.query(f"SELECT * FROM {source} {how}, output_format_parquet_string_as_string = 1", "Parquet").bytes()))
 tables["clickhouse"] = rows(t.to_pylist())
 s.close()
+faults, parsed = [], 0
 if q["java"]:
     from pyspark.sql import SparkSession
     os.environ["TZ"] = "UTC"
     import time; time.tzset()
-    spark = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.driver.memory", "700m").config("spark.driver.bindAddress", "127.0.0.1")
+    spark = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.driver.memory", "700m").config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC").config("spark.sql.warehouse.dir", q["dir"] + "/spark").config("spark.log.level", "ERROR").getOrCreate())
     df = spark.read.option("mergeSchema", "true").parquet(*files)
     types["spark"] = {f.name: f.dataType.simpleString() for f in df.schema.fields}
     tables["spark"] = rows(r.asDict() for r in df.collect())
+    parser = spark._jsparkSession.sessionState().sqlParser()
+    for statement in q["databricks"]:
+        try:
+            parser.parsePlan(statement)
+            parsed += 1
+        except Exception as e:
+            faults.append(f"Spark does not understand {statement[:60]}: {str(e)[:300]}")
     spark.stop()
-faults = []
 want = tables["pyarrow"]
 for reader, have in tables.items():
     if len(have) != len(want): faults.append(f"{reader}: {len(have)} rows, want {len(want)}")
@@ -86,8 +112,11 @@ for reader, have in tables.items():
         for (k, x), (l, y) in zip(w, h):
             if k != l or x != y and not (isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y)):
                 faults.append(f"{reader}: {k} {x!r}, {l} {y!r}")
-print(json.dumps({"Faults": faults, "Types": types}))
-`, map[string]any{"files": files, "dir": t.TempDir(), "java": java}, &got)
+print(json.dumps({"Faults": faults, "Types": types, "Parsed": parsed}))
+`, map[string]any{"files": files, "dir": t.TempDir(), "java": java, "databricks": ofSpark}, &got)
+	if java != "" && (got.Parsed != len(ofSpark) || got.Parsed < 10) {
+		t.Errorf("Spark parsed %d of %d statements", got.Parsed, len(ofSpark))
+	}
 	for _, f := range got.Faults[:min(len(got.Faults), 10)] {
 		t.Error(f)
 	}
