@@ -231,10 +231,8 @@ func (b *builder) distributions() *Figure {
 	}
 	unit := func(v query.Value) string {
 		label := words(v.String())
-		if c, ok := b.run.column("features", v.String()); ok && c.Unit == "currency" {
-			label += ", " + b.currency
-		} else if ok && c.Unit != "" {
-			label += ", " + c.Unit
+		if u := b.unitOf(v.String()); u != "" {
+			label += ", " + u
 		}
 		return label
 	}

@@ -139,6 +139,9 @@ func (b *tab) quiet(t testing.TB) {
 
 func samplePage(t testing.TB) string {
 	t.Helper()
+	if p := os.Getenv("SHOAL_PAGE"); p != "" { // a page made before
+		return p
+	}
 	chromium(t)
 	made, err := sample()
 	if err != nil {
@@ -171,10 +174,19 @@ func TestPageWorksInABrowser(t *testing.T) {
 		t.Errorf("there is no section %s", s)
 	}
 
+	// The sections' links lead to them, though what is out of view has not been laid out.
+	for _, id := range []string{"glossary", "predictions", "data", "value", "tonight"} {
+		var top float64
+		b.ask(t, fmt.Sprintf(`(() => { document.querySelector("nav a[href='#%s']").click(); return new Promise(done => setTimeout(() => done(document.getElementById(%q).getBoundingClientRect().top), 300)) })()`, id, id), &top)
+		if top < 20 || top > 220 {
+			t.Errorf("the link to %s leads to where it begins at %.0f pixels of the window", id, top)
+		}
+	}
+
 	// Hover: a mark shows its numbers, and a place without a mark hides them.
 	var tip string
-	b.ask(t, `(() => { const m = document.querySelector("#profile-behaviour [data-tip]"); m.scrollIntoView({block: "center"}); const r = m.getBoundingClientRect(); window.at = [r.left + r.width / 2, r.top + r.height / 2];
-		return new Promise(done => setTimeout(() => done(m.dataset.tip), 300)) })()`, &tip) // scrolling hides tips, a little later
+	b.ask(t, `(() => { const t = document.querySelector("#profile-behaviour svg rect > title"), m = t.parentNode, says = t.textContent; m.scrollIntoView({block: "center"});
+		return new Promise(done => setTimeout(() => { const r = m.getBoundingClientRect(); window.at = [r.left + r.width / 2, r.top + r.height / 2]; done(says) }, 300)) })()`, &tip) // scrolling hides tips, a little later
 	var at []float64
 	b.ask(t, `window.at`, &at)
 	var shown struct {
@@ -364,6 +376,13 @@ func TestPagePrints(t *testing.T) {
 	if cut > 0 {
 		t.Errorf("%d tables are cut off on paper", cut)
 	}
+	// And none is wider than A4 between its margins.
+	b.do(t, chromedp.EmulateViewport(718, 1000))
+	var wide []string
+	b.ask(t, `Array.from(document.querySelectorAll("details[open] .scroll")).filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 2).map(e => e.closest("article").id + ": " + e.scrollWidth + " of " + e.clientWidth)`, &wide)
+	for _, w := range wide {
+		t.Errorf("a table is wider than paper: %s", w)
+	}
 }
 
 // axe-core finds nothing to complain of, in either theme.
@@ -430,6 +449,7 @@ func TestScreenshots(t *testing.T) {
 				ID     string
 				Y, End float64
 			}
+			b.ask(t, drawn, nil)
 			b.ask(t, `(() => { document.querySelector("header").style.position = "static"; return Array.from(document.querySelectorAll("main > section")).map(s => { const r = s.getBoundingClientRect(); return {ID: s.id, Y: r.top + scrollY, End: r.bottom + scrollY} }) })()`, &boxes)
 			for _, box := range boxes {
 				for part := 0; ; part++ {

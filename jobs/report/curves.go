@@ -175,7 +175,12 @@ func (b *builder) effects(name string) []*Figure {
 	f := &Figure{ID: anID("effects", name), Title: "What the prediction rests on", About: "How much each feature moves a prediction, whichever way: the mean size of its Shapley value in log-odds, over a sample of tonight's customers."}
 	r, ok := b.query(f, query.From("feature_effects").Where(query.Is("target", name), query.IsNull(query.Col("tenth"))).
 		Columns("rank", "feature", "mean_absolute_effect", "mean_effect", "value_low", "value_high", "unit", "customers").Order("rank").Limit(shownFeatures),
-		text("rank", "Place"), Column{"feature", "Feature", func(v query.Value) string { return words(asText(v)) }}, decimal("mean_absolute_effect", "Mean size, log-odds"), decimal("mean_effect", "Mean, log-odds"), number("value_low", "Least value"), number("value_high", "Greatest value"), text("unit", "Unit"), whole("customers", "Customers"))
+		text("rank", "Place"), Column{"feature", "Feature", func(v query.Value) string { return words(asText(v)) }}, decimal("mean_absolute_effect", "Mean size, log-odds"), decimal("mean_effect", "Mean, log-odds"), number("value_low", "Least value"), number("value_high", "Greatest value"), Column{"unit", "Unit", func(v query.Value) string {
+			if v.String() == "currency" {
+				return b.currency
+			}
+			return asText(v)
+		}}, whole("customers", "Customers"))
 	if !ok {
 		if f.Missing != "" {
 			f.Missing = "There is no model whose features could be weighed."
@@ -199,12 +204,7 @@ func (b *builder) effects(name string) []*Figure {
 
 // dependence is what the values of a feature do.
 func (b *builder) dependence(name, feature, unit string) *Figure {
-	switch unit {
-	case "currency":
-		unit = b.currency
-	case "share", "ratio":
-		unit = ""
-	}
+	unit = b.unitName(unit)
 	values := "mean effect, log-odds"
 	if unit != "" {
 		values += "; values in " + unit
@@ -252,6 +252,9 @@ func (b *builder) dependence(name, feature, unit string) *Figure {
 	where := func(i int) string {
 		if r.At(i, "value_low").IsNull() {
 			return "where there is no value"
+		}
+		if label(i) == "1" {
+			return strings.TrimSpace("at 1 " + single(unit))
 		}
 		return strings.TrimSpace("at " + label(i) + " " + unit)
 	}

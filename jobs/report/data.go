@@ -192,7 +192,7 @@ func (b *builder) changed() []*Figure {
 	bars = nil
 	for i := range r.Len() {
 		v := chart.Plain(r.F(i, "customers"), by.tip(i, by.C(i, "moved"), "customers", "share"))
-		v.Text = by.C(i, "share")
+		v.Text = by.C(i, "customers")
 		bars = append(bars, chart.Bar{Name: by.C(i, "moved"), Values: []chart.Value{v}})
 	}
 	by.Reading = fmt.Sprintf("Most often it was %s that moved: of %s customers, %s of those who changed.", by.C(0, "moved"), by.C(0, "customers"), by.C(0, "share"))

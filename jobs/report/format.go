@@ -101,6 +101,8 @@ func percent(f float64) string {
 		return "below 0.001%"
 	case math.Abs(p-math.Round(p)) < 1e-9:
 		return minus(thousands(strconv.FormatFloat(p, 'f', 0, 64)) + "%")
+	case p < 0 && p > -.001:
+		return "above −0.001%"
 	case p != 0 && math.Abs(p) < .1:
 		return minus(strconv.FormatFloat(p, 'g', 1, 64) + "%")
 	case math.Abs(p) >= 99.95:
@@ -122,8 +124,13 @@ func figures(f float64) string {
 		return minus(strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0"))
 	case a >= 0.0095:
 		return minus(strconv.FormatFloat(f, 'g', 3, 64))
+	case a < 1e-6:
+		if f < 0 {
+			return "above −0.000001"
+		}
+		return "below 0.000001"
 	default:
-		return minus(strconv.FormatFloat(f, 'g', 2, 64))
+		return minus(strconv.FormatFloat(f, 'f', 1-int(math.Floor(math.Log10(a))), 64))
 	}
 }
 
@@ -131,17 +138,17 @@ func figures(f float64) string {
 func axisCount(f float64) string {
 	switch a := math.Abs(f); {
 	case a >= 1e9:
-		return minus(strconv.FormatFloat(f/1e9, 'g', 4, 64)) + "bn"
+		return minus(thousands(strconv.FormatFloat(math.Round(f/1e6)/1e3, 'f', -1, 64))) + "bn"
 	case a >= 1e6:
 		return minus(strconv.FormatFloat(f/1e6, 'g', 4, 64)) + "m"
 	case a >= 1e4:
 		return minus(strconv.FormatFloat(f/1e3, 'g', 4, 64)) + "k"
 	}
-	return minus(thousands(strconv.FormatFloat(f, 'g', 5, 64)))
+	return minus(thousands(strconv.FormatFloat(math.Round(f*1e9)/1e9, 'f', -1, 64)))
 }
 
 func axisShare(f float64) string {
-	return minus(strconv.FormatFloat(math.Round(f*1e6)/1e4, 'g', 4, 64)) + "%"
+	return minus(thousands(strconv.FormatFloat(math.Round(f*1e6)/1e4, 'f', -1, 64))) + "%"
 }
 
 func axisNumber(f float64) string { return axisCount(f) }
@@ -152,6 +159,14 @@ func plural(n int, one string) string {
 		return one
 	}
 	return one + "s"
+}
+
+// single is a unit of one: of 1 there is no plural.
+func single(unit string) string {
+	if s, ok := strings.CutSuffix(unit, "ies"); ok {
+		return s + "y"
+	}
+	return strings.TrimSuffix(unit, "s")
 }
 
 // sentence begins with a capital letter.

@@ -167,10 +167,8 @@ func (b *builder) driftBins(reference, name string) *Figure {
 	f := &Figure{ID: anID("drift-bins", reference), Title: "How “" + words(name) + "” moved", About: "Shares of the customers by value, in the bins that PSI compares: in this run, and in what it is compared with."}
 	bins := ""
 	if c, ok := b.run.column("features", name); ok {
-		if c.Unit == "currency" {
-			bins = "; bins in " + b.currency
-		} else if c.Unit != "" {
-			bins = "; bins in " + c.Unit
+		if u := b.unitName(c.Unit); u != "" {
+			bins = "; bins in " + u
 		}
 		f.About = strings.TrimSuffix(c.Meaning, ".") + ". " + f.About
 	}

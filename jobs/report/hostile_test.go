@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -127,22 +129,72 @@ func rewrite(t testing.TB, from, to string, change func(rec arrow.Record) arrow.
 
 func everything(string) bool { return true }
 
+// hostileManifest makes what a run's manifest says hostile, and the cards of its models: what
+// columns mean, which may quote categories from the configuration, their units, the
+// configuration, the currency, the codes of warnings. It returns where it did.
+func hostileManifest(t testing.TB, r *report.Run) []string {
+	t.Helper()
+	m := r.Manifest
+	from := []string{"manifest.meaning", "manifest.unit", "manifest.config", "manifest.currency", "manifest.code", "manifest.run", "manifest.version", "manifest.card"}
+	say := func(what string) string { return hostile + "<i>manifest." + what + "</i>" }
+	m.Tables = slices.Clone(m.Tables)
+	for i := range m.Tables {
+		m.Tables[i].Columns = slices.Clone(m.Tables[i].Columns)
+		for j := range m.Tables[i].Columns {
+			c := &m.Tables[i].Columns[j]
+			c.Meaning, c.Unit = c.Meaning+say("meaning"), c.Unit+say("unit")
+		}
+	}
+	change := func(into *json.RawMessage, to func(map[string]any)) {
+		var all map[string]any
+		err := json.Unmarshal(*into, &all)
+		if err == nil {
+			to(all)
+			*into, err = json.Marshal(all)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(&m.Config, func(c map[string]any) { c["hostile"], c["currency"] = []string{say("config")}, "" })
+	change(&m.Summary, func(s map[string]any) { s["input"].(map[string]any)["currency"] = say("currency") })
+	for i := range m.Warnings {
+		m.Warnings[i].Code += say("code")
+	}
+	m.RunID, m.ToolVersion = m.RunID+say("run"), m.ToolVersion+say("version")
+	card := filepath.Join(t.TempDir(), "card.md")
+	if err := os.WriteFile(card, []byte("# Card\n"+say("card")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path := r.Path
+	r.Path = func(f publish.File) string {
+		if strings.HasSuffix(f.Path, ".card.md") {
+			return card
+		}
+		return path(f)
+	}
+	return from
+}
+
 // Texts of the data stay text, in every text column of every table.
 func TestHostileTextsStayText(t *testing.T) {
 	// Words that queries ask for; they come from the program, and are made hostile in the
 	// second round, where the figures that ask for them are empty.
-	words := map[string]bool{"target": true, "split": true, "metric": true, "curve": true, "measure": true, "subject": true, "segmentation": true, "customer_id": true, "reference": true, "status": true}
+	words := map[string]bool{"target": true, "split": true, "metric": true, "curve": true, "measure": true, "subject": true, "segmentation": true, "customer_id": true, "reference": true, "status": true, "date": true}
 	for name, touch := range map[string]func(column string) bool{
 		"all but what queries ask for": func(c string) bool { return !words[c] },
 		"all":                          func(c string) bool { return c != "customer_id" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := altered(t, everything, func(_, column, value string) string {
+			r := altered(t, everything, func(table, column, value string) string {
 				if touch(column) {
-					return value + hostile
+					return value + hostile + "<i>" + table + "." + column + "</i>"
 				}
 				return value
 			})
+			told := hostileManifest(t, r)
+			last := *r
+			r.Before = &last
 			page, err := report.Render(t.Context(), r)
 			if err != nil {
 				t.Fatal(err)
@@ -154,14 +206,32 @@ func TestHostileTextsStayText(t *testing.T) {
 			if n := strings.Count(s, "<script"); n != 1 {
 				t.Errorf("the page has %d scripts", n)
 			}
-			for _, bad := range []string{"<img", `onerror="`, "<!--", "</style></script>"} {
+			for _, bad := range []string{"<img", "<i>", `onerror="`, "<!--", "</style></script>"} {
 				if strings.Contains(s, bad) {
 					i := strings.Index(s, bad)
 					t.Errorf("%q stands in the page: …%s…", bad, s[max(0, i-150):i+20])
 				}
 			}
-			if n := strings.Count(s, "&lt;script&gt;window.hit=1"); n < 20 {
-				t.Errorf("the texts are shown %d times only", n)
+			// What is shown, by where it comes from.
+			shown := map[string]bool{}
+			for _, m := range regexp.MustCompile(`&lt;i&gt;([^&]*)&lt;/i&gt;`).FindAllStringSubmatch(s, -1) {
+				shown[strings.ReplaceAll(m[1], " ", "_")] = true
+			}
+			for _, from := range told {
+				if !shown[from] {
+					t.Errorf("what is hostile in %s is not on the page", from)
+				}
+			}
+			if name != "all" {
+				for _, from := range []string{"segments.segment_name", "segments.description", "segments.rule", "segment_profiles.feature", "segment_history.segment_name", "segment_migrations.to_segment_name", "segment_distances.differ_most_in", "segment_counts.why",
+					"customer_map.x_features", "customer_scores.rfm_segment", "customer_scores.occasion_shopper", "trends.segment_name", "rejected_rows.source", "rejected_rows.reason", "rejected_rows.event_type", "warnings.message", "model_metrics.model", "feature_effects.feature", "drift.name", "data_quality.gate", "score_backtest.model", "changes.change"} {
+					if !shown[from] {
+						t.Errorf("what is hostile in %s is not on the page", from)
+					}
+				}
+			}
+			if len(shown) < 15 {
+				t.Errorf("texts from %d places are shown only: %v", len(shown), shown)
 			}
 		})
 	}

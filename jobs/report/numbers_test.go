@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-data/shoal/internal/pyoracle"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
+	"github.com/shoal-data/shoal/jobs/report"
 )
 
 //go:embed numbers_test.py
@@ -77,8 +78,12 @@ func compareNumbers(t *testing.T, page, out string, queries, cells int) {
 		Cells      int
 		Queries    int
 		Readings   int
+		Marks      int
 	}
-	in := map[string]any{"page": page, "out": out, "constants": constants}
+	in := map[string]any{"page": page, "out": out, "constants": constants, "leads": 4}
+	if cells > 1000 { // a page of everything
+		in["leads"] = 8
+	}
 	pyoracle.Run(t, numbersScript, in, &got)
 	for _, f := range got.Faults {
 		t.Error(f)
@@ -86,14 +91,14 @@ func compareNumbers(t *testing.T, page, out string, queries, cells int) {
 	if got.FaultCount > len(got.Faults) {
 		t.Errorf("and %d more", got.FaultCount-len(got.Faults))
 	}
-	t.Logf("%d queries, %d cells, %d readings", got.Queries, got.Cells, got.Readings)
+	t.Logf("%d queries, %d cells, %d readings, %d marks", got.Queries, got.Cells, got.Readings, got.Marks)
 	if got.Queries < queries || got.Cells < cells {
 		t.Errorf("%d queries and %d cells were compared; there should be %d and %d at least", got.Queries, got.Cells, queries, cells)
 	}
 }
 
-// constants are numbers of the sentences themselves: windows and chance.
-var constants = []string{"0.5", "30", "90", "365"}
+// constants are numbers of a figure's own words, by how its id begins: windows and chance.
+var constants = map[string][]string{"expected": {"30", "90", "365"}, "honesty-": {"0.5"}}
 
 func TestEveryNumberIsAQueryOverTheTables(t *testing.T) {
 	pyoracle.Python(t)
@@ -102,6 +107,33 @@ func TestEveryNumberIsAQueryOverTheTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	compareNumbers(t, made.page, made.out, 50, 2000)
+}
+
+// A page that would be too large has fewer rows, by the SQL that it shows.
+func TestPageThatWouldBeTooLarge(t *testing.T) {
+	made, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(_, _, value string) string { return value }
+	whole, err := report.Render(t.Context(), altered(t, everything, same))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := len(whole) * 3 / 4
+	page, err := report.RenderWithin(t.Context(), altered(t, everything, same), bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page) > bound || strings.Count(string(page), "<svg") != strings.Count(string(whole), "<svg") {
+		t.Errorf("%d bytes where at most %d are allowed and the whole page has %d; %d charts of %d", len(page), bound, len(whole), strings.Count(string(page), "<svg"), strings.Count(string(whole), "<svg"))
+	}
+	pyoracle.Python(t)
+	file := filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(file, page, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	compareNumbers(t, file, made.out, 40, 500)
 }
 
 // What watches over runs has rows in the sample, so that its numbers are compared too, and

@@ -17,23 +17,56 @@ class Page(HTMLParser):
         super().__init__()
         self.figures, self.fig, self.texts = [], None, {}
         self.stack, self.buffer, self.name = [], None, ""
+        self.leads, self.cards, self.card, self.section = [], [], None, ""
 
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
         cls = (a.get("class") or "").split()
+        if tag == "td":
+            self.close_cell()
         if tag == "article" and "fig" in cls:
-            self.fig = {"id": a["id"], "rows": [], "sql": None, "reading": "", "columns": 0, "names": []}
+            self.fig = {"id": a["id"], "rows": [], "sql": None, "reading": "", "about": "", "marks": []}
             self.figures.append(self.fig)
+        if tag == "section":
+            self.section = a.get("id", "")
+        if tag == "article" and "seg" in cls:
+            self.card = {"facts": [], "texts": []}
+            self.cards.append(self.card)
+        # A mark's tip, and what is written at it or in it. Ticks and names of axes are no numbers
+        # of the tables.
+        if self.fig is not None and (tag == "title" and "id" not in a or tag == "text" and set(cls) & {"v"}):
+            self.buffer, self.attrs, self.kind = [], a, "mark"
+        if tag == "li" or self.card is not None and tag in ("dd", "p") or tag == "p" and "about" in cls:
+            self.buffer, self.attrs, self.kind = [], a, tag
         if tag in ("th", "td", "pre", "summary", "h4") or tag == "p" and "reading" in cls:
             self.buffer, self.attrs, self.kind = [], a, "reading" if tag == "p" else tag
         if tag == "tr" and self.fig is not None:
             self.row = []
 
+    def close_cell(self):
+        """A cell ends where the next begins, or its row ends."""
+        if self.buffer is not None and self.kind == "td":
+            self.row.append((self.attrs.get("data-v"), "".join(self.buffer)))
+            self.buffer = None
+
     def handle_endtag(self, tag):
+        if tag in ("td", "tr"):
+            self.close_cell()
+        if self.buffer is not None and self.kind == {"title": "mark", "text": "mark"}.get(tag, tag) and self.kind in ("mark", "li", "dd", "p"):
+            text = "".join(self.buffer)
+            if self.kind == "mark":
+                self.fig["marks"].append(text)
+            elif self.kind == "li":
+                self.leads.append((self.section, text))
+            elif self.card is not None:
+                self.card["facts" if self.kind == "dd" else "texts"].append(text)
+            elif self.fig is not None:
+                self.fig["about"] = text
+            self.buffer = None
+        if tag == "article" and self.card is not None:
+            self.card = None
         text = "".join(self.buffer) if self.buffer is not None else ""
-        if tag == "td":
-            self.row.append((self.attrs.get("data-v"), text))
-        elif tag == "tr" and self.row:
+        if tag == "tr" and self.row:
             self.fig["rows"].append(self.row)
             self.row = []
         elif tag == "summary":
@@ -76,6 +109,11 @@ def same(value, cell):
 NUMBER = re.compile(r"[−]?\d[\d,]*(?:\.\d+)?(?:e[-−]?\d+)?%?")
 
 
+# Numbers of the tips' own words: quantiles, and hours of a clock.
+QUANTILES = ["10%", "90%"]
+CLOCK = re.compile(r"\b\d{1,2}:\d{2}")
+
+
 def main():
     job = json.load(sys.stdin)
     page = Page()
@@ -85,7 +123,7 @@ def main():
     db = duckdb.connect()
     db.sql("SET threads = 2")
     views = next(t for n, t in page.texts.items() if n.startswith("Views"))
-    faults, cells, queries, readings = [], 0, 0, 0
+    faults, cells, queries, readings, marks = [], 0, 0, 0, 0
     db.execute(views)
     for f in page.figures:
         if f["sql"] is None:
@@ -107,21 +145,65 @@ def main():
                 cells += 1
                 if not same(v, c):
                     faults.append(f"{f['id']}: row {i + 1}, column {j + 1}: SQL says {v!r}, the page {c!r}\n{f['sql']}")
-        # A reading says no number that its table does not have, counts of its rows aside.
+        # A reading, a tip or a label says no number that its table does not have, counts of its
+        # rows aside; of a table that was cut short the rest may have it.
+        if "stays small" in f["about"]:
+            continue
         known = {str(n) for n in range(0, len(f["rows"]) + 1)}
-        words = set()
+        shorter = set()  # as labels in cells round them
         for row in f["rows"]:
             for exact, shown in row:
                 for text in (exact or "", shown):
                     known.add(text)
                     known.update(NUMBER.findall(text))
-                    words.add(text)
+                try:
+                    v = float(exact or shown.replace(",", ""))
+                    shorter.update((f"{v:.1f}".replace("-", "−"), f"{100 * v:.0f}"))
+                except ValueError:
+                    pass
+        own = [n for i, ns in job["constants"].items() if f["id"].startswith(i) for n in ns]
         reading = f["reading"]
         readings += bool(reading)
         for n in NUMBER.findall(reading):
-            if n.rstrip(",") not in known and not any(n in w for w in job["constants"]):
+            if n.rstrip(",") not in known and n not in own:
                 faults.append(f"{f['id']}: the reading says {n}, its table does not: {reading}")
-    print(json.dumps({"faults": faults[:40], "fault_count": len(faults), "cells": cells, "queries": queries, "readings": readings}))
+        for text in f["marks"]:
+            marks += 1
+            if text == "nobody" or text.endswith("\nnobody"):
+                continue
+            for n in NUMBER.findall(CLOCK.sub("", text)):
+                n = n.rstrip(",")
+                if n not in known and n not in shorter and n not in own + QUANTILES:
+                    faults.append(f"{f['id']}: a mark says {n}, its table does not: {text!r}")
+                    break
+    # What is said at the head of a section is a figure's reading, word for word.
+    said = [f["reading"].lower() for f in page.figures if f["reading"]]
+    table = {f["id"]: f["rows"] for f in page.figures}
+    for section, lead in page.leads:
+        text = lead.lower()
+        if any(text == r or text.endswith(": " + r) for r in said):
+            continue
+        warnings = table.get("warnings", [])
+        gates = {row[1][1] for row in warnings if row[1][1].startswith("gate.")}
+        counts = NUMBER.findall(lead)
+        if section == "tonight" and ("gate" in lead or "warn" in lead):
+            want = [str(len(gates))] * (len(gates) > 1) + [str(len(warnings))] * (len(warnings) > 0)
+            if counts == want:
+                continue
+        if counts:
+            faults.append(f"the head of {section} says what no figure reads: {lead}")
+    # A card's facts are cells of the tables of its segmentation.
+    cells_shown = {shown for i, rows in table.items() if i.startswith(("segments-", "outlook-")) for row in rows for _, shown in row}
+    described = {shown.lower() for shown in cells_shown}
+    for card in page.cards:
+        for fact in card["facts"]:
+            if fact not in cells_shown:
+                faults.append(f"a card says {fact}, its tables do not")
+        if card["texts"] and card["texts"][0].lower() not in described:
+            faults.append(f"a card describes what its table does not: {card['texts'][0]}")
+    if len(page.leads) < job["leads"] or job["leads"] > 4 and not page.cards:
+        faults.append(f"{len(page.leads)} sentences at the heads of sections and {len(page.cards)} cards were found")
+    print(json.dumps({"faults": faults[:40], "fault_count": len(faults), "cells": cells, "queries": queries, "readings": readings, "marks": marks}))
 
 
 main()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html"
 	"html/template"
+	"strings"
 
 	"github.com/shoal-data/shoal/jobs/publish"
 	"github.com/shoal-data/shoal/jobs/report/query"
@@ -34,7 +35,6 @@ type page struct {
 // cell is a value as the page holds it: as it is read, and exactly.
 type cell struct {
 	Text, Exact string
-	Number      bool
 	Long        bool // wants room
 }
 
@@ -42,22 +42,36 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"cells": func(f *Figure, row []query.Value) []cell {
 		out := make([]cell, len(row))
 		for i, v := range row {
-			out[i] = cell{Text: f.Columns[i].Format(v), Number: v.Kind == query.Number, Long: len(v.S) > 40}
+			out[i] = cell{Text: f.Columns[i].Format(v), Long: len(v.S) > 40}
 			if f.SQL != "" && v.String() != out[i].Text {
 				out[i].Exact = v.String()
 			}
 		}
 		return out
 	},
-	"numeric": func(f *Figure, i int) bool {
-		for _, r := range f.Rows {
-			if !r[i].IsNull() {
-				return r[i].Kind == query.Number
+	"numeric": (*Figure).numeric,
+	// The classes of a table say which of its columns are numbers; a class a cell would be a
+	// tenth of the page.
+	"columns": func(f *Figure) string {
+		var classes []string
+		for i := range f.Columns {
+			if f.numeric(i) {
+				classes = append(classes, fmt.Sprintf("n%d", i+1))
 			}
 		}
-		return false
+		return strings.Join(classes, " ")
 	},
 }).Parse(body))
+
+// numeric says that a column holds numbers.
+func (f *Figure) numeric(column int) bool {
+	for _, r := range f.Rows {
+		if !r[column].IsNull() {
+			return r[column].Kind == query.Number
+		}
+	}
+	return false
+}
 
 // hash is how a page's policy names its own style and script, so that no other runs.
 func hash(text string) string {
@@ -79,6 +93,41 @@ func head(w *bytes.Buffer, title, forms string) {
 <style>%s</style>
 </head>
 `, hash(css), hash(script), forms, html.EscapeString(title), css)
+}
+
+// fit writes the page, and where there is so much to show that it would be larger than bytes,
+// with fewer rows of its long tables: what is drawn stays, and the SQL says what is left out.
+func (p *page) fit(bytes int) ([]byte, error) {
+	data, err := p.html()
+	for _, rows := range []int{200, 50, 15} {
+		if err != nil || len(data) <= bytes {
+			break
+		}
+		for _, s := range p.Sections {
+			for _, b := range s.Blocks {
+				if b.Figure != nil {
+					b.Figure.shorten(rows)
+				}
+			}
+		}
+		data, err = p.html()
+	}
+	return data, err
+}
+
+// shorten keeps the first rows of a table that is not open, nor computed with.
+func (f *Figure) shorten(rows int) {
+	if f.Open || f.Budget || f.SQL == "" || len(f.Rows) <= rows {
+		return
+	}
+	f.About = strings.TrimSpace(strings.TrimSuffix(f.About, f.Short))
+	f.Short = fmt.Sprintf(" So that the page stays small, the table has its first %d rows; its SQL without the last line gives them all.", rows)
+	f.About += f.Short
+	f.Rows = f.Rows[:rows]
+	if i := strings.LastIndex(f.SQL, "\nLIMIT "); i >= 0 {
+		f.SQL = f.SQL[:i]
+	}
+	f.SQL += fmt.Sprintf("\nLIMIT %d", rows)
 }
 
 func (p *page) html() ([]byte, error) {

@@ -14,10 +14,10 @@ import (
 )
 
 var (
-	tableRE  = regexp.MustCompile(`(?s)<table>.*?</table>`)
+	tableRE  = regexp.MustCompile(`(?s)<table[^>]*>.*?</table>`)
 	headerRE = regexp.MustCompile(`(?s)<th[^>]*>(.*?)</th>`)
 	rowRE    = regexp.MustCompile(`(?s)<tr><td.*?</tr>`)
-	cellRE   = regexp.MustCompile(`(?s)<td[^>]*?(?:data-v="([^"]*)")?>(.*?)</td>`)
+	cellRE   = regexp.MustCompile(`(?s)<td[^>]*?(?:data-v="([^"]*)")?>([^<]*)`)
 )
 
 // groupsOf counts the groups of customers that the page's tables tell of, and the small ones.

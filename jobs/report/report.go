@@ -207,6 +207,20 @@ type settings struct {
 	} `json:"targets"`
 }
 
+// foundCurrency is the one that all amounts were in, as the run's summary says; empty where it
+// says none.
+func foundCurrency(m *publish.Manifest) string {
+	var summary struct {
+		Input struct {
+			Currency string `json:"currency"`
+		} `json:"input"`
+	}
+	if json.Unmarshal(m.Summary, &summary) != nil {
+		return "" // of another program's run; the page says currency units
+	}
+	return summary.Input.Currency
+}
+
 // builder makes the page of a run.
 type builder struct {
 	ctx      context.Context
@@ -222,8 +236,11 @@ func Render(ctx context.Context, r *Run) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.html()
+	return p.fit(mostBytes)
 }
+
+// mostBytes is how large a page may become.
+const mostBytes = 4_900_000
 
 func build(ctx context.Context, r *Run) (*page, error) {
 	b := &builder{ctx: ctx, run: r, currency: "currency units"}
@@ -234,6 +251,8 @@ func build(ctx context.Context, r *Run) (*page, error) {
 	}
 	if b.settings.Currency != "" {
 		b.currency = b.settings.Currency
+	} else if found := foundCurrency(r.Manifest); found != "" {
+		b.currency = found
 	}
 	segments, predictions, value, behaviour := b.segments(), b.predictions(), b.value(), b.behaviour()
 	p := &page{
@@ -301,8 +320,9 @@ type Figure struct {
 	Wide      bool
 	Open      bool // the numbers are shown without being asked for
 	Filter    bool
-	Budget    bool // with a calculator of what contacts bring
-	Deep      bool // its heading is below one of its section's
+	Budget    bool   // with a calculator of what contacts bring
+	Short     string // says that rows were left out, at the end of About
+	Deep      bool   // its heading is below one of its section's
 }
 
 // query runs a query for a figure; ok is false when there is nothing to show, and the

@@ -377,8 +377,8 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 			continue
 		}
 		unit := ""
-		if c, ok := b.run.column("features", r.T(i, "feature")); ok && c.Unit != "" {
-			unit = " " + c.Unit
+		if u := b.unitOf(r.T(i, "feature")); u != "" {
+			unit = " " + u
 		}
 		tip := fmt.Sprintf("%s\n%s\nmean %s%s, of all %s", words(r.T(i, "feature")), p.name[ids[j]], f.C(i, "mean"), unit, f.C(i, "mean_all"))
 		if !many {
@@ -404,6 +404,23 @@ func (b *builder) profile(name string, segments *query.Result, p paint) *Figure 
 	}
 	f.Chart = chart.Heat(f.frame("segment", "feature; cells: difference from the mean of all, sd"), rows, ids, cells, 2)
 	return f
+}
+
+// unitOf is what a feature's values are in, for people; empty of what has no unit.
+func (b *builder) unitOf(feature string) string {
+	c, _ := b.run.column("features", feature)
+	return b.unitName(c.Unit)
+}
+
+// unitName is a column's unit for people.
+func (b *builder) unitName(unit string) string {
+	switch unit {
+	case "currency":
+		return b.currency
+	case "share", "ratio", "index":
+		return ""
+	}
+	return unit
 }
 
 // telling are the features in which some segment is furthest from everybody, where there are
@@ -463,6 +480,9 @@ func (b *builder) sizes(name string, p paint) *Figure {
 			}
 		}
 		f.Reading = fmt.Sprintf("Since %s, %d of %d segments were kept", r.T(0, "before_date"), kept, r.Len())
+		if r.Len() == 1 {
+			f.Reading = fmt.Sprintf("Since %s: the only segment, “%s”, is %s", r.T(0, "before_date"), r.T(0, "segment_name"), r.T(0, "status"))
+		}
 		if c := r.F(most, "change"); !math.IsNaN(c) && c != 0 {
 			f.Reading += fmt.Sprintf("; “%s” changed most: from %s to %s customers", r.T(most, "segment_name"), f.C(most, "customers_before"), f.C(most, "customers"))
 		}
@@ -580,8 +600,9 @@ func (b *builder) clusterMap(name string, p paint) *Figure {
 	f.Reading = "Where colours mix, customers of different segments are alike; where they part, they are not."
 	var spots []chart.Spot
 	names := make([]string, min(len(p.class), chart.Series))
-	for id, k := range p.class {
-		if k >= 0 {
+	for i := range r.Len() {
+		id := r.T(i, "segment_id")
+		if k, ok := p.class[id]; ok && k >= 0 {
 			names[k] = p.name[id]
 		}
 	}
@@ -621,7 +642,7 @@ func (b *builder) directions(name string) *Figure {
 // clusterCount is why there are as many segments as there are.
 func (b *builder) clusterCount(name string) *Figure {
 	f := &Figure{ID: anID("count", name), Title: "Why this many segments",
-		About: "Stability: how much of a segment comes out again when customers are drawn anew (Jaccard). Prediction strength: whether one half of the customers finds the other's segments. Silhouette: how much nearer customers are to their own segment than to the next. 1 is best in all three."}
+		About: "Stability: how much of a segment comes out again when customers are drawn anew (Jaccard). Prediction strength: whether one half of the customers finds the other's segments. Silhouette: how much nearer customers are to their own segment than to the next. 1 is best in all three. Customers who are inactive are not divided, and are one segment more."}
 	q := query.From("segment_counts").Where(query.Is("segmentation", name)).Get("k", query.Col("segments")).Columns("stability").Get("strength", query.Col("prediction_strength")).
 		Columns("silhouette").Get("smallest", query.Col("smallest_share")).Columns("chosen", "support", "why").Order("k")
 	r, ok := b.query(f, q, text("k", "Segments"), decimal("stability", "Stability"), decimal("strength", "Prediction strength"), decimal("silhouette", "Silhouette"), share("smallest", "Smallest segment"), text("chosen", "Chosen"), text("support", "Supported by the data"), text("why", "Why, or why not"))

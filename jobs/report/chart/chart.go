@@ -129,7 +129,9 @@ func (c *canvas) finish(height float64) template.HTML {
 		case stroke:
 			legend.p(`<line x1="%s" y1="%s" x2="%s" y2="%s" class="ln %s"/>`, n(x), n(y+6), n(x+14), n(y+6), class(e.class))
 		case shape:
-			legend.spot(x+6, y+6, e.class, 1.5, "")
+			legend.p(`<g class="pt %s">`, class(e.class))
+			legend.spot(x+6, y+6, e.class, 1.5)
+			legend.p(`</g>`)
 		default:
 			legend.p(`<rect x="%s" y="%s" width="11" height="11" class="%s"/>`, n(x), n(y), class(e.class))
 		}

@@ -116,7 +116,8 @@ type Spot struct {
 	Tip   string
 }
 
-// Scatter draws points; names are of the classes. Their shapes differ too.
+// Scatter draws points; names are of the classes, empty of those that have no points. Their
+// shapes differ too.
 func Scatter(f Frame, x, y Axis, spots []Spot, names []string) template.HTML {
 	c := &canvas{Frame: f}
 	var xs, ys []float64
@@ -128,32 +129,37 @@ func Scatter(f Frame, x, y Axis, spots []Spot, names []string) template.HTML {
 	sx, sy := scale{low: lowX, high: highX}, scale{low: lowY, high: highY}
 	const height = 360
 	c.frame(height, ticksX, ticksY, &sx, &sy)
-	for _, s := range spots {
-		c.spot(sx.at(s.X), sy.at(s.Y), s.Class, 1, s.Tip)
+	// Neighbours of a class that say the same are one mark: points by the thousand are otherwise
+	// most of a page, and the arrow keys would never reach the last.
+	for i := 0; i < len(spots); {
+		first := spots[i]
+		c.p(`<g class="pt %s">`, class(first.Class))
+		c.tip(first.Tip)
+		for ; i < len(spots) && spots[i].Class == first.Class && spots[i].Tip == first.Tip; i++ {
+			c.spot(sx.at(spots[i].X), sy.at(spots[i].Y), first.Class, 1)
+		}
+		c.p(`</g>`)
 	}
 	for i, s := range names {
-		c.legend = append(c.legend, entry{i, s, shape})
+		if s != "" {
+			c.legend = append(c.legend, entry{i, s, shape})
+		}
 	}
 	return c.finish(height)
 }
 
-// spot is a point of a class, whose colour and shape it has, so many times as large as usual.
-func (c *canvas) spot(x, y float64, of int, size float64, tip string) {
-	element := "path"
+// spot is a point in the shape of its class, so many times as large as usual; the colour is
+// that of what it is in.
+func (c *canvas) spot(x, y float64, of int, size float64) {
 	switch of % 4 {
 	case 0:
-		element = "circle"
-		c.p(`<circle cx="%s" cy="%s" r="%s"`, n(x), n(y), n(2.6*size))
+		c.p(`<circle cx="%s" cy="%s" r="%s"/>`, n(x), n(y), n(2.6*size))
 	case 1:
-		element = "rect"
-		c.p(`<rect x="%s" y="%s" width="%s" height="%s"`, n(x-2.4*size), n(y-2.4*size), n(4.8*size), n(4.8*size))
+		c.p(`<rect x="%s" y="%s" width="%s" height="%s"/>`, n(x-2.4*size), n(y-2.4*size), n(4.8*size), n(4.8*size))
 	case 2:
-		c.p(`<path d="M%s %sl%s %sh%sz"`, n(x), n(y-3.6*size), n(3.4*size), n(6*size), n(-6.8*size))
+		c.p(`<path d="M%s %sl%s %sh%sz"/>`, n(x), n(y-3.6*size), n(3.4*size), n(6*size), n(-6.8*size))
 	default:
 		d := 3.6 * size
-		c.p(`<path d="M%s %sl%s %sl%s %sl%s %sz"`, n(x), n(y-d), n(d), n(d), n(-d), n(d), n(-d), n(-d))
+		c.p(`<path d="M%s %sl%s %sl%s %sl%s %sz"/>`, n(x), n(y-d), n(d), n(d), n(-d), n(d), n(-d), n(-d))
 	}
-	c.p(` class="pt %s">`, class(of))
-	c.tip(tip)
-	c.p(`</%s>`, element)
 }
