@@ -16,6 +16,26 @@ import (
 	"github.com/shoal-data/shoal/jobs/onboard/internal/recognise"
 )
 
+// isoCurrency is what a currency's code looks like.
+var isoCurrency = regexp.MustCompile(`^[A-Z]{3}$`)
+
+// currency is the one that all amounts are said to be in; empty where a source does not say, or
+// sources differ.
+func (d *draft) currency() string {
+	code := ""
+	for _, g := range d.groups {
+		if g.Found.Fields[datasets.Amount] == nil {
+			continue
+		}
+		c := g.Found.Fields[datasets.Currency]
+		if c == nil || c.Column.Distinct != 1 || !isoCurrency.MatchString(c.Column.Top[0].Value) || code != "" && c.Column.Top[0].Value != code {
+			return ""
+		}
+		code = c.Column.Top[0].Value
+	}
+	return code
+}
+
 // render writes the configuration with the reasons for it as comments.
 func (d *draft) render() []byte {
 	var b strings.Builder
@@ -42,6 +62,11 @@ func (d *draft) render() []byte {
 	line("")
 	line("# Day boundaries, hours and weekdays are in this zone. CONFIRM: files do not say where customers live.")
 	line("time_zone: UTC")
+	if code := d.currency(); code != "" {
+		line("")
+		line("# The one currency that amounts are in; another stops a run.")
+		line("currency: %s", Quote(code))
+	}
 
 	if d.rejected > 0 {
 		line("")
