@@ -25,10 +25,10 @@ type Gates struct {
 
 	VolumeFall Gate `yaml:"volume_fall" doc:"Share by which events are fewer than expected: those of the date, and of the seven days that it ends, against the median of the same weekday, or the same seven days, in the eight weeks before. It must be less than any of the eight, beyond chance, and not so in the same week last year where history reaches back."`
 	VolumeRise Gate `yaml:"volume_rise" doc:"How many times the expected events there are, judged alike."`
-	EventMix   Gate `yaml:"event_mix" doc:"Population stability index of the last seven days' event types, and of their roles, against the eight weeks before, when it is also more than twice what any of the eight weeks had against the others, and more than one and a half times what the same week last year had."`
+	EventMix   Gate `yaml:"event_mix" doc:"Population stability index of the last seven days' event types, and of their roles, against the eight weeks before, messages sent left out, when it is also more than twice what any of the eight weeks had against the others, and more than one and a half times what the same week last year had."`
 	EventGone  Gate `yaml:"event_gone" doc:"Share by which the part of an event type, or a role, in the last seven days' events has fallen, judged like volume_fall."`
 
-	FeatureDrift Gate `yaml:"feature_drift" doc:"Population stability index of a feature against the training snapshots, when it is also beyond chance, more than six times that of the test snapshot against them, and not small against the run of the same week last year: there it only warns; and against the run before."`
+	FeatureDrift Gate `yaml:"feature_drift" doc:"Population stability index of a feature against the training snapshots, when it is also beyond chance, more than six times that of the test snapshot against them, and not small against the run of the same week last year: there it only warns; and against the run before, where features of messages sent, and in a week with many more of them those of activity, only warn."`
 	ScoreDrift   Gate `yaml:"score_drift" doc:"The same of a score, when scores have also moved by more than a quarter: against those of the test snapshot, where it only warns, and, while the same method makes them, of the run before. Models are fitted anew every night, so by default it only warns."`
 
 	BaseRate Gate   `yaml:"base_rate" doc:"Times by which the odds of a target's outcome at the test snapshot differ from those at the training snapshots, or from those of the run before, beyond chance."`

@@ -11,9 +11,11 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/gates"
 	"github.com/shoal-data/shoal/models/metrics"
@@ -57,12 +59,15 @@ type Column struct {
 	Method     string // of a score: the model
 	// Calendar says that a feature moves with the time of year.
 	Calendar bool
-	Alone    bool // there is nothing that it was trained on
-	Bins     metrics.Bins
-	Trained  []int64    // counts of the training data; nil when Alone
-	Usual    float64    // of a feature: PSI of the test snapshot against training; NaN when unknown
-	Counts   []int64    // tonight's over Bins
-	near     [2][]int64 // of a score: the same had every value been a step less, or more
+	// Sent says that a feature is of messages that the firm sends, and Activity that it is
+	// of events of any kind and not of money, so that a wave of messages moves it.
+	Sent, Activity bool
+	Alone          bool // there is nothing that it was trained on
+	Bins           metrics.Bins
+	Trained        []int64    // counts of the training data; nil when Alone
+	Usual          float64    // of a feature: PSI of the test snapshot against training; NaN when unknown
+	Counts         []int64    // tonight's over Bins
+	near           [2][]int64 // of a score: the same had every value been a step less, or more
 	// Earlier are the stored histograms by reference, and tonight's counts over theirs.
 	Earlier map[string]*Earlier
 }
@@ -87,11 +92,13 @@ var calendar = []string{"timing", "occasions"}
 // snapshots. past are histograms of earlier runs by reference.
 func Features(ctx context.Context, families []features.Family, tonight *features.Table, s Snapshot, past map[string]Past, workers int) ([]*Column, error) {
 	var names []string
-	moves := map[string]bool{}
+	moves, sent, activity := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, f := range families {
 		for _, c := range f.Columns {
 			names = append(names, c.Name)
 			moves[c.Name] = slices.Contains(calendar, f.Name)
+			sent[c.Name] = strings.Contains(c.SQL, "'"+datasets.MessageSent.String()+"'")
+			activity[c.Name] = f.Reads != nil && !slices.Contains(f.Reads, datasets.Amount)
 		}
 	}
 	columns := make([]*Column, len(names))
@@ -111,7 +118,7 @@ func Features(ctx context.Context, families []features.Family, tonight *features
 		return nil, err
 	}
 	for _, c := range columns {
-		c.Calendar = moves[c.Name]
+		c.Calendar, c.Sent, c.Activity = moves[c.Name], sent[c.Name], activity[c.Name]
 		c.meet(past)
 	}
 	return columns, count(ctx, columns, tonight, workers)

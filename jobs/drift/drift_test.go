@@ -33,7 +33,7 @@ func published(t *testing.T, columns []*Column) Past {
 	t.Helper()
 	p := Past{}
 	read := false
-	for _, table := range Tables(Judge(columns, config.DefaultGates(), &gates.Report{}, 1), nil) {
+	for _, table := range Tables(Judge(columns, config.DefaultGates(), &gates.Report{}, 1, false), nil) {
 		if table.Name != BinsTable {
 			continue
 		}
@@ -88,7 +88,7 @@ func TestScores(t *testing.T) {
 	} {
 		x := tonight(c.of)
 		report := &gates.Report{Action: config.GatesFail}
-		rows := Judge([]*Column{NewScore("p", c.method, x, x[:3000], map[string]Past{Previous: past})}, strict, report, 1)
+		rows := Judge([]*Column{NewScore("p", c.method, x, x[:3000], map[string]Past{Previous: past})}, strict, report, 1, false)
 		i := slices.IndexFunc(rows, func(r *Row) bool { return r.Reference == Previous })
 		if i < 0 || rows[i].Status != c.want || rows[i].Shift.PSI < c.least || rows[i].Expected != 3000 || rows[i].Actual != 3000 {
 			t.Errorf("%s: %+v, want %s", c.name, rows[i], c.want)
@@ -113,7 +113,7 @@ func TestFeatures(t *testing.T) {
 	}
 	status := func(c *Column, reference string) gates.Status {
 		report := &gates.Report{Action: config.GatesFail}
-		for _, r := range Judge([]*Column{c}, config.DefaultGates(), report, 1) {
+		for _, r := range Judge([]*Column{c}, config.DefaultGates(), report, 1, false) {
 			if r.Reference == reference {
 				return r.Status
 			}
@@ -140,9 +140,21 @@ func TestFeatures(t *testing.T) {
 	if got := status(column(1.3, 0, map[string]Past{Previous: here}), Previous); got != gates.Fail {
 		t.Errorf("not as yesterday: %s", got)
 	}
-	rows := Judge([]*Column{column(1.3, 0, map[string]Past{Previous: here})}, config.DefaultGates(), &gates.Report{Action: config.GatesFail}, overnight+1)
+	rows := Judge([]*Column{column(1.3, 0, map[string]Past{Previous: here})}, config.DefaultGates(), &gates.Report{Action: config.GatesFail}, overnight+1, false)
 	if i := slices.IndexFunc(rows, func(r *Row) bool { return r.Reference == Previous }); i < 0 || rows[i].Status != gates.Warn {
 		t.Errorf("not as weeks ago: %+v", rows)
+	}
+	for _, c := range []struct {
+		sent, activity, wave bool
+		want                 gates.Status
+	}{{false, true, false, gates.Fail}, {false, true, true, gates.Warn}, {false, false, true, gates.Fail}, {true, false, false, gates.Warn}} {
+		col := column(1.3, 0, map[string]Past{Previous: here})
+		col.Sent, col.Activity = c.sent, c.activity
+		report := &gates.Report{Action: config.GatesFail}
+		rows := Judge([]*Column{col}, config.DefaultGates(), report, 1, c.wave)
+		if i := slices.IndexFunc(rows, func(r *Row) bool { return r.Reference == Previous }); i < 0 || rows[i].Status != c.want {
+			t.Errorf("%+v: %+v", c, rows)
+		}
 	}
 	calendar := column(1.3, 0, nil)
 	calendar.Calendar = true

@@ -32,6 +32,7 @@ type checks struct {
 	previous *earlier.Run // nil when there is none that can be read
 	lastYear *earlier.Run
 	quality  []*quality.Row
+	wave     bool // of messages that the firm has sent
 	drift    []*drift.Row
 	backtest []*backtest.Result
 	// cohorts are counted in the pass over history that measures it, and are not judged.
@@ -83,7 +84,7 @@ func (r *run) examine(ctx context.Context, in *input, h *history) error {
 				return err
 			}
 		}
-		c.quality, c.cohorts = j.Run(), buyers.Rows()
+		c.quality, c.wave, c.cohorts = j.Run(), profile.Wave(), buyers.Rows()
 		return r.backtest(ctx, in, h, c)
 	})
 }
@@ -237,7 +238,7 @@ func (r *run) drift(ctx context.Context, c *checks, t *table, q *questions, answ
 		}
 		days = int(r.asOf.Today - before.Today)
 	}
-	c.drift = drift.Judge(columns, r.Config.Gates, c.report, days)
+	c.drift = drift.Judge(columns, r.Config.Gates, c.report, days, c.wave)
 	return nil
 }
 

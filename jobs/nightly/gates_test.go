@@ -304,6 +304,22 @@ func TestQuietMonth(t *testing.T) {
 	}
 }
 
+// A shop that writes to every second household at once, as Complete Journey's did on 29
+// October in New York, publishes that night's run and the next.
+func TestNightOfACampaign(t *testing.T) {
+	c := exampleConfig(t, "complete_journey", pyoracle.Data(t))
+	c.Out, c.Targets, c.Segmentations = t.TempDir(), nil, nil
+	for _, date := range []string{"2017-10-28", "2017-10-29", "2017-10-30"} {
+		s, err := night(t, c, date, nil)
+		if failed := judged(s, gates.Fail); err != nil || len(failed) > 0 {
+			t.Fatalf("%s: %v, %v", date, failed, err)
+		}
+		if sent := len(judged(s, gates.Warn)) > 0; sent != (date > "2017-10-28") {
+			t.Errorf("%s: warned %v", date, judged(s, gates.Warn))
+		}
+	}
+}
+
 // What a gate does is configured: it warns, or nothing is judged.
 func TestGatesAction(t *testing.T) {
 	all := trade(2, 300)

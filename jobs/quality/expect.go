@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/models/metrics"
 )
 
@@ -136,12 +137,16 @@ func (p *Profile) whole(last int32) int {
 	return int(max(0, min(weeks, (last-6-p.first)/7)))
 }
 
-// part is the course of a kind's part in all events, as counts of tonight's week.
+// part is the course of a kind's part in all events but messages sent, unless it is of
+// these, as counts of tonight's week.
 func (p *Profile) part(k *kinds, i int) course {
+	own := k.own(i)
 	total := func(of [][slots]int64, w int) float64 {
 		n := int64(0)
 		for j := range of {
-			n += of[j][w]
+			if own || !k.own(j) {
+				n += of[j][w]
+			}
 		}
 		return float64(n)
 	}
@@ -164,12 +169,35 @@ func (p *Profile) part(k *kinds, i int) course {
 	return c
 }
 
+// Wave says whether the firm has sent so many more messages in the week than in any before
+// it that whatever counts what happens to customers has moved by it.
+func (p *Profile) Wave() bool {
+	whole := p.whole(p.today)
+	if whole < least {
+		return false
+	}
+	sent := p.roles.now[datasets.MessageSent]
+	return sent[0] >= mixRows && float64(sent[0]) > wave*float64(slices.Max(sent[1:whole+1]))
+}
+
+// wave is how many times the messages of the largest week before are a wave.
+const wave = 1.5
+
 // mix is how far the week's kinds have moved from those of the weeks before, and how
 // far any of these was from the others; last is the first of the same week last year,
-// NaN where history does not reach back so far.
+// NaN where history does not reach back so far. Messages that the firm sends are left out:
+// a campaign is no fault of the data.
 func (p *Profile) mix(k *kinds) (now, usual, last float64) {
-	now, usual = shifts(k.now, p.whole(p.today))
-	last, _ = shifts(k.then, p.whole(p.today-lastYear))
+	others := func(of [][slots]int64) (some [][slots]int64) {
+		for i := range of {
+			if !k.own(i) {
+				some = append(some, of[i])
+			}
+		}
+		return some
+	}
+	now, usual = shifts(others(k.now), p.whole(p.today))
+	last, _ = shifts(others(k.then), p.whole(p.today-lastYear))
 	return now, usual, last
 }
 

@@ -38,12 +38,34 @@ func (n nulls) share() float64 { return float64(n.nulls) / float64(n.rows) }
 // same of last year.
 type kinds struct {
 	now, then [][slots]int64
+	sent      []int64 // events of those weeks that are messages which the firm has sent
 }
 
-func newKinds(n int) kinds { return kinds{make([][slots]int64, n), make([][slots]int64, n)} }
+func newKinds(n int) kinds {
+	return kinds{make([][slots]int64, n), make([][slots]int64, n), make([]int64, n)}
+}
+
+// note counts an event of a kind and a role.
+func (k *kinds) note(of *[slots]int64, kind, week int, role datasets.Role) {
+	of[week]++
+	if role == datasets.MessageSent {
+		k.sent[kind]++
+	}
+}
+
+// own says whether a kind is of messages that the firm sends: how many there are is its
+// decision, and changes from day to day with every campaign.
+func (k *kinds) own(i int) bool {
+	n := int64(0)
+	for w := range slots {
+		n += k.now[i][w] + k.then[i][w]
+	}
+	return 2*k.sent[i] > n
+}
 
 func (k *kinds) add(o *kinds) {
 	for i := range k.now {
+		k.sent[i] += o.sent[i]
 		for w := range slots {
 			k.now[i][w] += o.now[i][w]
 			k.then[i][w] += o.then[i][w]
@@ -138,14 +160,14 @@ func (p *Profile) count(c *counts, mapped *[len(fields)]bool, e *timeline.Events
 	for i, day := range e.Day {
 		c.daily[max(day, p.first)-p.first]++
 		if w := (p.today - day) / 7; w < slots {
-			c.roles.now[e.Role[i]][w]++
+			c.roles.note(&c.roles.now[e.Role[i]], int(e.Role[i]), int(w), e.Role[i])
 			if e.Type != nil && p.typeNames != nil {
-				c.types.now[e.Type[i]][w]++
+				c.types.note(&c.types.now[e.Type[i]], int(e.Type[i]), int(w), e.Role[i])
 			}
 		} else if w := (p.today - lastYear - day) / 7; w < slots && p.today-lastYear >= day {
-			c.roles.then[e.Role[i]][w]++
+			c.roles.note(&c.roles.then[e.Role[i]], int(e.Role[i]), int(w), e.Role[i])
 			if e.Type != nil && p.typeNames != nil {
-				c.types.then[e.Type[i]][w]++
+				c.types.note(&c.types.then[e.Type[i]], int(e.Type[i]), int(w), e.Role[i])
 			}
 		}
 	}

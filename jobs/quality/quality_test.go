@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,38 @@ func TestRefusedAsUsual(t *testing.T) {
 		if fail != c.fail || warn != c.warn {
 			t.Errorf("%d of 100,000 and then %d of 3,000 refused: %q fail, %q warn, want %q and %q", c.before, c.now, fail, warn, c.fail, c.warn)
 		}
+	}
+}
+
+// A campaign to everybody is no fault of the data, nor is the week in which it has passed: what
+// others do is judged as if it had not been. As many events of another role are a fault.
+func TestCampaign(t *testing.T) {
+	with := func(role datasets.Role, week int) *Profile {
+		p := flat(400, 200, nil)
+		before := p.roles
+		p.roleNames = nil
+		for r := range datasets.NumRoles {
+			p.roleNames = append(p.roleNames, datasets.Role(r).String())
+		}
+		p.roles = newKinds(len(p.roleNames))
+		for i, r := range []datasets.Role{datasets.Purchase, datasets.View} {
+			p.roles.now[r], p.roles.then[r] = before.now[i], before.then[i]
+		}
+		for range 5000 {
+			p.roles.note(&p.roles.now[role], int(role), week, role)
+		}
+		return p
+	}
+	for _, week := range []int{0, 1} {
+		p := with(datasets.MessageSent, week)
+		if fail, warn, rows, _ := verdicts(p, nil); fail != "" || warn != "" || p.Wave() != (week == 0) {
+			t.Errorf("a campaign %d weeks ago: failed %s, warned %s, a wave: %t", week, fail, warn, p.Wave())
+		} else if i := slices.IndexFunc(rows, func(m *Row) bool { return m.Metric == "share_in_week" && m.Subject == "role message_sent" }); i < 0 || (rows[i].Value > .5) != (week == 0) {
+			t.Errorf("its share is not there: %+v", rows)
+		}
+	}
+	if fail, _, _, _ := verdicts(with(datasets.Search, 0), nil); fail != "event_mix" {
+		t.Errorf("as many searches: failed %s", fail)
 	}
 }
 
