@@ -57,12 +57,14 @@ func (s *Store) Values(f datasets.Field) []string {
 // bytes. Blocks that were not full when the last event arrived are not counted.
 func (s *Store) Packed() (arrived, ordered int64) { return s.log.spool.Total(), s.spool.Total() }
 
-// Close gives back what the store holds outside the collector's reach.
+// Close gives back the timelines: what they take of the spool's budget, the memory and
+// the temporary file. They cannot be read afterwards.
 func (s *Store) Close() error {
-	for _, chunks := range s.chunks {
+	for k, chunks := range s.chunks {
 		for _, c := range chunks {
 			s.spool.Drop(c.Block)
 		}
+		s.chunks[k] = nil
 	}
 	return s.spool.Close()
 }
