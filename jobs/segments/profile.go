@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/shoal-data/shoal/jobs/outputs"
 )
 
@@ -25,38 +27,51 @@ type Profile struct {
 // profile describes the segments by every feature they may be divided by, in
 // original units.
 func (d *division) profile() {
-	for j, feature := range d.x.Names {
-		all := known(d.x.Column(nil, j), nil, 0)
-		mean, sd := moments(all)
-		for k := range d.Segments {
-			own := known(d.x.Column(nil, j), d.Labels, k)
-			p := Profile{Segment: k, Feature: feature, Known: len(own), MeanAll: mean}
-			p.Mean, p.SD = moments(own)
-			p.Standing = (p.Mean - mean) / sd
-			if math.IsInf(p.Standing, 0) {
-				p.Standing = math.NaN()
-			}
-			slices.Sort(own)
-			for _, q := range []struct {
-				at   float64
-				into *float64
-			}{{.1, &p.P10}, {.25, &p.P25}, {.5, &p.P50}, {.75, &p.P75}, {.9, &p.P90}} {
-				*q.into = quantile(own, q.at)
-			}
-			d.Profiles = append(d.Profiles, p)
-		}
+	profiles := make([][]Profile, len(d.x.Names))
+	var g errgroup.Group
+	g.SetLimit(max(1, d.Workers))
+	for j := range d.x.Names {
+		g.Go(func() error {
+			profiles[j] = d.profileOf(j)
+			return nil
+		})
 	}
+	g.Wait() // nothing can fail
+	d.Profiles = slices.Concat(profiles...)
 }
 
-// known are the values that are known, of the rows with a label or of all.
-func known(values []float64, labels []int, label int) []float64 {
-	var out []float64
-	for i, v := range values {
-		if !math.IsNaN(v) && (labels == nil || labels[i] == label) {
-			out = append(out, v)
+// profileOf describes the segments by one feature.
+func (d *division) profileOf(j int) []Profile {
+	var all []float64
+	own := make([][]float64, len(d.Segments))
+	for i, v := range d.x.Column(nil, j) {
+		if math.IsNaN(v) {
+			continue
+		}
+		all = append(all, v)
+		if k := d.Labels[i]; k >= 0 { // nobody has a segment where the data support none
+			own[k] = append(own[k], v)
 		}
 	}
-	return out
+	mean, sd := moments(all)
+	var profiles []Profile
+	for k, own := range own {
+		p := Profile{Segment: k, Feature: d.x.Names[j], Known: len(own), MeanAll: mean}
+		p.Mean, p.SD = moments(own)
+		p.Standing = (p.Mean - mean) / sd
+		if math.IsInf(p.Standing, 0) {
+			p.Standing = math.NaN()
+		}
+		slices.Sort(own)
+		for _, q := range []struct {
+			at   float64
+			into *float64
+		}{{.1, &p.P10}, {.25, &p.P25}, {.5, &p.P50}, {.75, &p.P75}, {.9, &p.P90}} {
+			*q.into = quantile(own, q.at)
+		}
+		profiles = append(profiles, p)
+	}
+	return profiles
 }
 
 // moments are the mean and standard deviation, NaN of nothing.

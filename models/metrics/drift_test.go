@@ -129,3 +129,52 @@ func TestBinsMerge(t *testing.T) {
 		t.Errorf("%v, in parts %v", whole, parts)
 	}
 }
+
+// A value is in the bin that comparing it with every edge says.
+func TestBinsBySearch(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	special := []float64{0, math.Copysign(0, -1), 1, -1, math.Inf(1), math.Inf(-1), math.NaN(), math.MaxFloat64, -math.MaxFloat64, 5e-324, -5e-324}
+	draw := func() float64 {
+		if r.IntN(3) == 0 {
+			return special[r.IntN(len(special))]
+		}
+		return math.Floor(r.NormFloat64()*8) / 4
+	}
+	for edges := range 40 {
+		var b Bins
+		for len(b.Edges) < edges {
+			if v := draw(); v == v && (len(b.Edges) == 0 || !slices.Contains(b.Edges, v)) {
+				b.Edges = append(b.Edges, v)
+			} else if r.IntN(20) == 0 {
+				b.Edges = append(b.Edges, r.NormFloat64()*100)
+			}
+		}
+		slices.Sort(b.Edges)
+		for range 50 {
+			v := draw()
+			want := len(b.Edges) + 1
+			if v == v {
+				for want = 0; want < len(b.Edges) && b.Edges[want] < v; {
+					want++
+				}
+			}
+			if got := slices.Index(counted(b, []float64{v}), 1); got != want {
+				t.Fatalf("%v among %v: bin %d, want %d", v, b.Edges, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkBins(b *testing.B) {
+	r := rand.New(rand.NewPCG(7, 7))
+	x := make([]float64, 100_000)
+	for i := range x {
+		x[i] = r.NormFloat64()
+	}
+	bins := NewBins(x, 10)
+	counts := make([]int64, bins.Len())
+	for b.Loop() {
+		bins.Count(counts, x)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(x)), "ns/value")
+}
