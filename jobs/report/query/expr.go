@@ -340,17 +340,22 @@ func (e *extreme) value() Value { return e.v }
 
 // Quantile interpolates between the sorted values.
 func Quantile(a Expr, q float64) Expr {
-	return totalOf(fmt.Sprintf("quantile_cont(%s, %s)", a.sql, strconv.FormatFloat(q, 'f', -1, 64)), a, func() total { return &quantile{q: q} })
+	of := a.sql
+	return totalOf(fmt.Sprintf("quantile_cont(%s, %s)", of, strconv.FormatFloat(q, 'f', -1, 64)), a, func() total { return &quantile{q: q, of: of, sample: &sample{}} })
 }
 
+// A quantile is of a sample that a group has once, however many of its quantiles are asked.
 type quantile struct {
 	q  float64
-	vs []float64
+	of string // the expression
+	*sample
 }
 
-func (q *quantile) add(v Value) {
+type sample struct{ vs []float64 }
+
+func (s *sample) add(v Value) {
 	if !v.IsNull() {
-		q.vs = append(q.vs, v.F)
+		s.vs = append(s.vs, v.F)
 	}
 }
 

@@ -301,10 +301,8 @@ func (q *Query) Run(ctx context.Context, t Tables) (*Result, error) {
 			first = append(first, g)
 		}
 		g.rows++
-		for i, f := range of {
-			if t := g.totals[i]; t != nil {
-				t.add(f(row))
-			}
+		for _, i := range g.takes {
+			g.totals[i].add(of[i](row))
 		}
 	}
 	if err := q.scan(ctx, t, columns, each); err != nil {
@@ -343,14 +341,25 @@ type group struct {
 	by     []Value
 	rows   int
 	totals []total // nil where the column makes the groups
+	takes  []int   // which of the totals are given values
 }
 
 func newGroup(items []item, by []Value) *group {
 	g := &group{by: by, totals: make([]total, len(items))}
+	samples := map[string]*sample{}
 	for i, it := range items {
-		if it.total != nil {
-			g.totals[i] = it.total()
+		if it.total == nil {
+			continue
 		}
+		g.totals[i] = it.total()
+		if q, ok := g.totals[i].(*quantile); ok {
+			if s := samples[q.of]; s != nil {
+				q.sample = s
+				continue
+			}
+			samples[q.of] = q.sample
+		}
+		g.takes = append(g.takes, i)
 	}
 	return g
 }
