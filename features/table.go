@@ -307,12 +307,13 @@ func (t *Table) Parts() iter.Seq[Part] {
 // Rows is the number of customers of the part.
 func (p Part) Rows() int { return p.rows }
 
-func (p Part) bytes(column int) ([]byte, error) {
+// stretch is the packed columns from first to last.
+func (p Part) stretch(first, last int) ([]byte, error) {
 	from := uint32(0)
-	if column > 0 {
-		from = p.ends[column-1]
+	if first > 0 {
+		from = p.ends[first-1]
 	}
-	data, err := p.table.spool.Range(p.block, int(from), int(p.ends[column]), &p.reader.data)
+	data, err := p.table.spool.Range(p.block, int(from), int(p.ends[last]), &p.reader.data)
 	if err != nil {
 		return nil, fmt.Errorf("features: the feature table of %s: %w", p.table.AsOf, err)
 	}
@@ -321,11 +322,17 @@ func (p Part) bytes(column int) ([]byte, error) {
 
 // values appends a numeric column to dst.
 func (p Part) values(dst []float64, column int) ([]float64, error) {
-	data, err := p.bytes(column)
+	data, err := p.stretch(column, column)
 	if err != nil {
 		return nil, err
 	}
-	if dst, err = p.reader.floats.Read(dst, data, p.rows); err != nil {
+	return p.floats(dst, data, column)
+}
+
+// floats appends a numeric column, packed as data, to dst.
+func (p Part) floats(dst []float64, data []byte, column int) ([]float64, error) {
+	dst, err := p.reader.floats.Read(dst, data, p.rows)
+	if err != nil {
 		return nil, fmt.Errorf("features: the feature table of %s, column %s: %w", p.table.AsOf, p.table.Schema.Field(column).Name, err)
 	}
 	return dst, nil
@@ -342,10 +349,14 @@ func (p Part) Values(dst []float64, name string) ([]float64, error) {
 
 // IDs are the customer ids.
 func (p Part) IDs() (arrow.Array, error) {
-	data, err := p.bytes(0)
+	data, err := p.stretch(0, 0)
 	if err != nil {
 		return nil, err
 	}
+	return p.ids(data)
+}
+
+func (p Part) ids(data []byte) (arrow.Array, error) {
 	ids, err := readIDs(data, p.rows, p.table.Schema.Field(0).Type)
 	if err != nil {
 		return nil, fmt.Errorf("features: the feature table of %s, customer ids: %w", p.table.AsOf, err)
@@ -356,12 +367,15 @@ func (p Part) IDs() (arrow.Array, error) {
 // Record is the part's first columns as Arrow has them, undefined values null.
 func (p Part) Record(columns int) (arrow.Record, error) {
 	arrays := make([]arrow.Array, columns)
-	var err error
-	if arrays[0], err = p.IDs(); err != nil {
+	whole, err := p.stretch(0, columns-1)
+	if err != nil {
+		return nil, err
+	}
+	if arrays[0], err = p.ids(whole[:p.ends[0]]); err != nil {
 		return nil, err
 	}
 	for j := 1; j < columns; j++ {
-		values, err := p.values(make([]float64, 0, p.rows), j)
+		values, err := p.floats(make([]float64, 0, p.rows), whole[p.ends[j-1]:p.ends[j]], j)
 		if err != nil {
 			return nil, err
 		}

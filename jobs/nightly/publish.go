@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan"
@@ -261,7 +262,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 				return StorageFault(err)
 			}
 			r.summary.Tables[table.Name] = 0
-			err = table.Records(func(rec arrow.Record) error {
+			err = ahead(table.Records, func(rec arrow.Record) error {
 				r.summary.Tables[table.Name] += rec.NumRows()
 				return w.Write(rec)
 			})
@@ -298,6 +299,32 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 		r.summary.Manifest = publish.Join(publish.Clean(r.Config.Out), m.Path())
 		return nil
 	})
+}
+
+// ahead makes a table's records while those before are being written.
+func ahead(records func(yield func(arrow.Record) error) error, write func(arrow.Record) error) error {
+	g, alive := errgroup.WithContext(context.Background())
+	made := make(chan arrow.Record, 2)
+	g.Go(func() error {
+		defer close(made)
+		return records(func(rec arrow.Record) error {
+			select {
+			case made <- rec:
+				return nil
+			case <-alive.Done():
+				return context.Cause(alive)
+			}
+		})
+	})
+	g.Go(func() error {
+		for rec := range made {
+			if err := write(rec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return g.Wait()
 }
 
 // begin opens the staging area under the first free id. It says noop when the
