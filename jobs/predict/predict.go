@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
@@ -145,23 +148,46 @@ func (a *Answer) skip(format string, args ...any) {
 	a.warn("target.none", "no model for target %s: %s; its columns are null", a.Name, a.Summary.Skipped)
 }
 
-// Run answers questions, one after another. answered hears of each.
+// together is how many questions are worked on at once at most: while one waits for what
+// only one processor can do, the other has use for the rest. More would need more memory.
+const together = 2
+
+// Run answers questions. answered hears of each, in their order.
 func Run(ctx context.Context, p Params, questions []Question, in Input, answered func(*Answer)) error {
+	answers := make([]*Answer, len(questions))
+	var mu sync.Mutex
+	next := 0 // to be told
+	g, alive := errgroup.WithContext(ctx)
+	g.SetLimit(min(together, p.Workers))
 	var s *sample // kept for the next question of the same dates
-	for _, q := range questions {
+	for i, q := range questions {
+		if alive.Err() != nil {
+			break
+		}
 		if q.Skip == "" && q.Stored == nil && (s == nil || !slices.Equal(s.dates, append(slices.Clone(q.Schedule.Train), q.Schedule.Test))) {
 			var err error
-			if s, err = newSample(ctx, p, in, q.Schedule); err != nil {
-				return fmt.Errorf("target %s: %w", q.Name, err)
+			if s, err = newSample(alive, p, in, q.Schedule); err != nil {
+				g.Go(func() error { return fmt.Errorf("target %s: %w", q.Name, err) })
+				break
 			}
 		}
-		a, err := answer(ctx, p, q, in, s)
-		if err != nil {
-			return fmt.Errorf("target %s: %w", q.Name, err)
-		}
-		answered(a)
+		g.Go(func() error {
+			a, err := answer(alive, p, q, in, s)
+			if err != nil {
+				return fmt.Errorf("target %s: %w", q.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for answers[i] = a; next < len(answers) && answers[next] != nil; next++ {
+				answered(answers[next])
+			}
+			return nil
+		})
 	}
-	return nil
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 func answer(ctx context.Context, p Params, q Question, in Input, s *sample) (*Answer, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
@@ -266,7 +267,7 @@ func (w *trial) corrected(ctx context.Context, in Input, before *trial, r *ratio
 	if err != nil || m == nil {
 		return nil, err
 	}
-	return multiples(m, w.table, in.Features, w.buyers.rows)
+	return multiples(ctx, m, w.table, w.buyers.rows, in.Workers)
 }
 
 // report puts every forecast's figures into the metrics.
@@ -335,13 +336,14 @@ func (f *Forecast) report(in Input, w *trial, kinds []string, purchases, spends 
 	// Naive forecasts: nobody buys; each at the own rate since the first purchase;
 	// the last window again; everyone what all did in it on average.
 	naive := map[string][2][]float64{}
-	rate, mean, worth := make([]float64, n), make([]float64, n), make([]float64, n)
+	rate := make([]float64, n)
 	for k := range n {
 		if t := w.buyers.histories.T[k]; t > 0 {
 			rate[k] = w.buyers.histories.X[k] / t * w.weeks
 		}
-		mean[k], worth[k] = total(previous)/float64(n), total(paid)/float64(n)
 	}
+	mean := slices.Repeat([]float64{total(previous) / float64(n)}, n)
+	worth := slices.Repeat([]float64{total(paid) / float64(n)}, n)
 	naive["none"] = [2][]float64{make([]float64, n), make([]float64, n)}
 	naive["own_rate"] = [2][]float64{rate, nil}
 	naive["repeat_last"] = [2][]float64{previous, paid}

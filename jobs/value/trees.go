@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/shoal-data/shoal/features"
+	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt"
 )
@@ -63,39 +64,22 @@ func (r *ratio) fit(ctx context.Context, in Input, t *features.Table) (*gbdt.Mod
 	if errors.Is(err, gbdt.ErrOneClass) {
 		return nil, nil
 	}
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	return m.Used(), nil
 }
 
-// multiples is the model's answer for some rows of a table, in order, part by part.
-func multiples(m *gbdt.Model, t *features.Table, names []string, rows []int) ([]float64, error) {
-	out := make([]float64, 0, len(rows))
-	var data []float64
-	first, next := 0, 0
-	for part := range t.Parts() {
-		n := part.Rows()
-		before := next
-		for next < len(rows) && rows[next] < first+n {
-			next++
-		}
-		mine := rows[before:next]
-		var err error
-		if data, err = part.Matrix(data[:0], names, func(i int) bool {
-			if len(mine) == 0 || mine[0] != first+i {
-				return false
-			}
-			mine = mine[1:]
-			return true
-		}); err != nil {
-			return nil, err
-		}
-		if len(data) > 0 {
-			p, err := m.Predict(nil, models.Matrix{Names: names, Data: data})
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, p...)
-		}
-		first += n
+// multiples are the model's answers for some rows of a table, in order.
+func multiples(ctx context.Context, m *gbdt.Model, t *features.Table, rows []int, workers int) ([]float64, error) {
+	place := make([]int, t.Rows()) // among rows, from 1; 0 is not among them
+	for k, i := range rows {
+		place[i] = k + 1
 	}
-	return out, nil
+	out := make([]float64, len(rows))
+	err := scoring.Scan(ctx, t, workers, func(i int) bool { return place[i] > 0 }, [][]string{m.Names}, func(_ int, b *scoring.Block) error {
+		_, err := m.Predict(out[place[b.Rows[0]]-1:][:len(b.Rows)], b.X[0])
+		return err
+	})
+	return out, err
 }
