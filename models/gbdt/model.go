@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt/internal/kernel"
+	"github.com/shoal-data/shoal/models/gbdt/internal/masks"
 )
 
 // A Model is a fitted ensemble. It is read-only: its methods may be called from
@@ -24,7 +25,8 @@ type Model struct {
 	// was grown, those dropped included; nil without such a sample.
 	Validation []float64 `json:"validation,omitempty"`
 
-	flat []flatTree
+	flat   []flatTree
+	masked *masks.Forest // nil where going down the trees is as quick
 }
 
 // A Tree has n inner nodes, the first the root, and n+1 leaves; or no inner
@@ -273,8 +275,15 @@ const setFlag = 1 << 31
 
 func (m *Model) flatten() {
 	m.flat = make([]flatTree, len(m.Trees))
+	plain := make([]masks.Tree, len(m.Trees))
 	for k := range m.Trees {
-		m.flat[k] = m.Trees[k].flatten()
+		t := &m.Trees[k]
+		m.flat[k] = t.flatten()
+		plain[k] = masks.Tree{Column: t.Column, Threshold: t.Threshold, MissingLeft: t.MissingLeft, Left: t.Left, Right: t.Right, Value: t.Value}
+	}
+	m.masked = nil
+	if !slices.ContainsFunc(m.flat, func(f flatTree) bool { return len(f.sets) > 0 }) {
+		m.masked = masks.New(plain)
 	}
 }
 
@@ -372,11 +381,11 @@ const blockRows = 256
 
 func (m *Model) scores(dst []float64, x models.Matrix) {
 	d := x.Cols()
-	for lo := 0; lo < len(dst); lo += blockRows {
+	for i := range dst {
+		dst[i] = m.Base
+	}
+	for lo := m.masked.Add(dst, x.Data, d); lo < len(dst); lo += blockRows {
 		hi := min(lo+blockRows, len(dst))
-		for i := lo; i < hi; i++ {
-			dst[i] = m.Base
-		}
 		for k := range m.flat {
 			m.flat[k].add(dst[lo:hi], x.Data[lo*d:hi*d], d)
 		}
