@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"io"
 	"sort"
 	"strings"
@@ -79,7 +80,11 @@ func closing(w io.Writer, s *nightly.Summary) {
 		if v.Skipped != "" {
 			p("  %s\n", v.Skipped)
 		} else {
-			p("  %s buyers are expected to buy on %.0f days in the next %d, worth %.0f\n", count(int64(v.Customers)), v.Expected, v.HorizonDays, v.ExpectedValue)
+			worth := count(int64(math.Round(v.ExpectedValue)))
+			if s.Input.Currency != "" {
+				worth += " " + s.Input.Currency
+			}
+			p("  %s buyers are expected to buy on %s days in the next %d, worth %s\n", count(int64(v.Customers)), count(int64(math.Round(v.Expected))), v.HorizonDays, worth)
 			if v.HoldoutDays > 0 {
 				p("  by %s; on a holdout of %d days its root mean square error is %s purchase days a customer, %s of the best naive forecast (mean error %s, %s)\n",
 					v.Model, v.HoldoutDays, number(v.HoldoutRMSE.Model, 3), number(v.HoldoutRMSE.Baseline, 3), number(v.HoldoutMAE.Model, 3), number(v.HoldoutMAE.Baseline, 3))
@@ -100,7 +105,11 @@ func closing(w io.Writer, s *nightly.Summary) {
 	}
 	sort.Strings(names)
 	for _, n := range names {
-		p("  %s: %s rows\n", n, count(s.Tables[n]))
+		rows := "rows"
+		if s.Tables[n] == 1 {
+			rows = "row"
+		}
+		p("  %s: %s %s\n", n, count(s.Tables[n]), rows)
 	}
 	p("\n")
 }

@@ -144,7 +144,11 @@ func (r *run) survey(h *history) error {
 		}
 	}
 	if stale := r.asOf.Today - timeline.LocalDay(h.census.Last, r.zone); stale > 0 {
-		r.warn(models.Warning{Code: "input.stale", Message: fmt.Sprintf("the newest event is %d days before %s: recency counts from the date of the run, so make sure it is meant", stale, r.asOf)})
+		days := "days"
+		if stale == 1 {
+			days = "day"
+		}
+		r.warn(models.Warning{Code: "input.stale", Message: fmt.Sprintf("the newest event is %d %s before %s: recency counts from the date of the run, so make sure it is meant", stale, days, r.asOf)})
 	}
 	return nil
 }
