@@ -25,7 +25,7 @@ class Page(HTMLParser):
         if tag == "td":
             self.close_cell()
         if tag == "article" and "fig" in cls:
-            self.fig = {"id": a["id"], "rows": [], "sql": None, "reading": "", "about": "", "marks": []}
+            self.fig = {"id": a["id"], "rows": [], "sql": None, "reading": "", "about": "", "marks": [], "heads": []}
             self.figures.append(self.fig)
         if tag == "section":
             self.section = a.get("id", "")
@@ -66,7 +66,9 @@ class Page(HTMLParser):
         if tag == "article" and self.card is not None:
             self.card = None
         text = "".join(self.buffer) if self.buffer is not None else ""
-        if tag == "tr" and self.row:
+        if tag == "th" and self.fig is not None:
+            self.fig["heads"].append(text)
+        elif tag == "tr" and self.row:
             self.fig["rows"].append(self.row)
             self.row = []
         elif tag == "summary":
@@ -106,6 +108,22 @@ def same(value, cell):
     return text == str(value)
 
 
+PLAIN = re.compile(r"−?\d[\d,]*(\.\d+)?%?")
+
+# Steps that a value falls in are shown by their bounds, not by their number.
+STEPS = {("alive", 0), ("alive", 1), ("silence", 0)}
+
+
+def rounded(value, shown):
+    """What is shown of a number is the number, rounded to the digits there are."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, decimal.Decimal)) or not PLAIN.fullmatch(shown):
+        return True
+    text = shown.replace(",", "").replace("−", "-").rstrip("%")
+    digits = len(text.partition(".")[2])
+    want = float(value) * (100 if shown.endswith("%") else 1)
+    return abs(float(text) - want) <= 0.5 * 10**-digits * (1 + 1e-6) + 1e-9 * abs(want)
+
+
 NUMBER = re.compile(r"[−]?\d[\d,]*(?:\.\d+)?(?:e[-−]?\d+)?%?")
 
 
@@ -125,6 +143,14 @@ def main():
     views = next(t for n, t in page.texts.items() if n.startswith("Views"))
     faults, cells, queries, readings, marks = [], 0, 0, 0, 0
     db.execute(views)
+    # Names of segments may have numbers, and are said beside other tables too.
+    names = sorted({row[1][1] for f in page.figures if f["id"].startswith("segments-") for row in f["rows"] if len(row) > 2}, key=len, reverse=True)
+
+    def numbers(text):
+        for name in names:
+            text = text.replace(name, "")
+        return [n.rstrip(",") for n in NUMBER.findall(CLOCK.sub("", text))]
+
     for f in page.figures:
         if f["sql"] is None:
             continue
@@ -145,37 +171,45 @@ def main():
                 cells += 1
                 if not same(v, c):
                     faults.append(f"{f['id']}: row {i + 1}, column {j + 1}: SQL says {v!r}, the page {c!r}\n{f['sql']}")
+                elif not rounded(v, c[1]) and (f["id"], j) not in STEPS:
+                    faults.append(f"{f['id']}: row {i + 1}, column {j + 1}: {v!r} is shown as {c[1]!r}")
         # A reading, a tip or a label says no number that its table does not have, counts of its
         # rows aside; of a table that was cut short the rest may have it.
         if "stays small" in f["about"]:
             continue
         known = {str(n) for n in range(0, len(f["rows"]) + 1)}
-        shorter = set()  # as labels in cells round them
         for row in f["rows"]:
             for exact, shown in row:
                 for text in (exact or "", shown):
                     known.add(text)
                     known.update(NUMBER.findall(text))
-                try:
-                    v = float(exact or shown.replace(",", ""))
-                    shorter.update((f"{v:.1f}".replace("-", "−"), f"{100 * v:.0f}"))
-                except ValueError:
-                    pass
         own = [n for i, ns in job["constants"].items() if f["id"].startswith(i) for n in ns]
         reading = f["reading"]
         readings += bool(reading)
-        for n in NUMBER.findall(reading):
-            if n.rstrip(",") not in known and n not in own:
+        for n in numbers(reading):
+            if n not in known and n not in own:
                 faults.append(f"{f['id']}: the reading says {n}, its table does not: {reading}")
+        # All numbers of a mark are of one row, whose labels may have numbers too.
+        rows = []
+        heads = {n for head in f["heads"] for n in NUMBER.findall(head)}
+        for row in f["rows"]:
+            tokens = set(heads) | set(own) | set(QUANTILES)
+            for exact, shown in row:
+                for text in (exact or "", shown):
+                    tokens.update(n.rstrip(",") for n in NUMBER.findall(text))
+                try:
+                    v = float(exact or shown.replace(",", ""))
+                    tokens.update((f"{v:.1f}".replace("-", "−"), f"{100 * v:.0f}"))
+                except ValueError:
+                    pass
+            rows.append(tokens)
         for text in f["marks"]:
             marks += 1
             if text == "nobody" or text.endswith("\nnobody"):
                 continue
-            for n in NUMBER.findall(CLOCK.sub("", text)):
-                n = n.rstrip(",")
-                if n not in known and n not in shorter and n not in own + QUANTILES:
-                    faults.append(f"{f['id']}: a mark says {n}, its table does not: {text!r}")
-                    break
+            said = set(numbers(text))
+            if not any(said <= tokens for tokens in rows):
+                faults.append(f"{f['id']}: no row of its table has what a mark says: {text!r}")
     # What is said at the head of a section is a figure's reading, word for word.
     said = [f["reading"].lower() for f in page.figures if f["reading"]]
     table = {f["id"]: f["rows"] for f in page.figures}
@@ -192,15 +226,15 @@ def main():
                 continue
         if counts:
             faults.append(f"the head of {section} says what no figure reads: {lead}")
-    # A card's facts are cells of the tables of its segmentation.
-    cells_shown = {shown for i, rows in table.items() if i.startswith(("segments-", "outlook-")) for row in rows for _, shown in row}
-    described = {shown.lower() for shown in cells_shown}
+    # A card's facts are cells of its segment's rows: who it is, and what to expect of it.
+    segments = [[c[1] for c in row] for i, rows in table.items() if i.startswith("segments-") for row in rows]
+    outlook = [[c[1] for c in row] for i, rows in table.items() if i.startswith("outlook-") for row in rows]
     for card in page.cards:
-        for fact in card["facts"]:
-            if fact not in cells_shown:
-                faults.append(f"a card says {fact}, its tables do not")
-        if card["texts"] and card["texts"][0].lower() not in described:
-            faults.append(f"a card describes what its table does not: {card['texts'][0]}")
+        mine = [row for row in segments if len(row) > 2 and card["texts"] and row[2].lower() == card["texts"][0].lower() and set(card["facts"][:3]) <= set(row)]
+        if not mine:
+            faults.append(f"no segment's row has what a card says: {card}")
+        elif len(card["facts"]) > 3 and not any(row[0] == mine[0][0] and set(card["facts"][3:]) <= set(row) for row in outlook):
+            faults.append(f"the outlook of segment {mine[0][0]} is not what its card says: {card}")
     if len(page.leads) < job["leads"] or job["leads"] > 4 and not page.cards:
         faults.append(f"{len(page.leads)} sentences at the heads of sections and {len(page.cards)} cards were found")
     print(json.dumps({"faults": faults[:40], "fault_count": len(faults), "cells": cells, "queries": queries, "readings": readings, "marks": marks}))
