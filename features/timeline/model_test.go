@@ -521,3 +521,23 @@ func TestChunksCutShort(t *testing.T) {
 		}
 	}
 }
+
+// A store that is closed has given up what it held, and says so: it is not one without
+// customers.
+func TestClosedStore(t *testing.T) {
+	budget, dicts := spool.NewBudget(1<<30), datasets.NewDicts()
+	log := NewLog(dicts, 1).Within(budget, "")
+	if err := log.Append(0, batchOf(someFacts(rand.New(rand.NewPCG(8, 8)), 300, 20, 50), dicts, allColumns)); err != nil {
+		t.Fatal(err)
+	}
+	s := log.Freeze(Options{Zone: time.UTC, IDType: datasets.IDType{Kind: datasets.IDString}, Final: true})
+	if _, err := s.Census(t.Context(), 2); err != nil || budget.Used() == 0 {
+		t.Fatalf("%d bytes held: %v", budget.Used(), err)
+	}
+	if err := s.Close(); err != nil || budget.Used() != 0 {
+		t.Errorf("%d bytes held: %v", budget.Used(), err)
+	}
+	if _, err := s.Census(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("the store was read: %v", err)
+	}
+}

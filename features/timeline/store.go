@@ -26,6 +26,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	ordered bool
+	closed  bool
 	chunks  [NumBuckets][]sealedChunk
 	census  Census
 }
@@ -60,6 +61,9 @@ func (s *Store) Packed() (arrived, ordered int64) { return s.log.spool.Total(), 
 // Close gives back the timelines: what they take of the spool's budget, the memory and
 // the temporary file. They cannot be read afterwards.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	for k, chunks := range s.chunks {
 		for _, c := range chunks {
 			s.spool.Drop(c.Block)
@@ -79,6 +83,9 @@ func (s *Store) Census(ctx context.Context, workers int) (Census, error) {
 func (s *Store) order(ctx context.Context, workers int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("timeline: the store is closed")
+	}
 	if s.ordered {
 		return nil
 	}
@@ -181,7 +188,7 @@ func (s *Store) Replay(ctx context.Context, workers int, visit func(worker, buck
 // of the buckets and never twice at once. The census is without its digest. The
 // store is empty afterwards.
 func (s *Store) Drain(ctx context.Context, workers int, visit func(worker, bucket int, t *Timeline) error, turn func(worker, bucket int) error) (Census, error) {
-	if s.ordered || !s.opts.Final {
+	if s.ordered || s.closed || !s.opts.Final {
 		return Census{}, errors.New("timeline: only a final store that has not been replayed can be drained")
 	}
 	loaders, orderers := make([]*loader, workers), make([]*orderer, workers)
