@@ -12,7 +12,6 @@ import (
 	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/baseline"
-	"github.com/shoal-data/shoal/models/calibrate"
 	"github.com/shoal-data/shoal/models/gbdt"
 	"github.com/shoal-data/shoal/models/logit"
 	"github.com/shoal-data/shoal/models/transform"
@@ -277,13 +276,6 @@ func (c candidate) learn(ctx context.Context, s *sample, sp split, y []float64) 
 	if newest := s.newest(hold); c.latest && enough(y, newest, latestOutcomes) {
 		trusted = newest
 	}
-	labels := make([]float64, len(trusted))
-	for k, i := range trusted {
-		labels[k] = y[i]
-	}
-	f.Calibration, _, err = calibrate.Fit(ctx, calibrate.DefaultParams(), scores[len(hold)-len(trusted):], labels)
-	if errors.Is(err, calibrate.ErrOneClass) {
-		err = nil
-	}
+	f.Calibration, err = s.calibrated(ctx, trusted, scores[len(hold)-len(trusted):], y)
 	return &learnt{f, hold, scores}, err
 }
