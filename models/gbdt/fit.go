@@ -346,7 +346,7 @@ func (b *booster) columns(k int) []bool {
 
 // gradients fills fine and coarse at the scores so far.
 func (b *booster) gradients(ctx context.Context) error {
-	const size = 1 << 14
+	const size = 1 << 12
 	n := len(b.score)
 	each := func(f func(c, lo, hi int)) error { return numeric.Chunks(ctx, b.p.Workers, n, size, f) }
 	weight := func(i int) float64 {

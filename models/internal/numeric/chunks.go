@@ -25,17 +25,19 @@ func Chunks(ctx context.Context, workers, n, size int, fn func(c, lo, hi int)) e
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				c := int(next.Add(1)) - 1
-				if c >= count {
-					return
-				}
-				fn(c, c*size, min((c+1)*size, n))
+	work := func() {
+		for ctx.Err() == nil {
+			c := int(next.Add(1)) - 1
+			if c >= count {
+				return
 			}
-		})
+			fn(c, c*size, min((c+1)*size, n))
+		}
 	}
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
 	wg.Wait()
 	return ctx.Err()
 }

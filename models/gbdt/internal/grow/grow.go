@@ -6,7 +6,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/shoal-data/shoal/models/gbdt/internal/kernel"
 )
@@ -139,10 +138,15 @@ type growth struct {
 	tree   Tree
 	leaves []*Leaf
 	some   bool // categories are among the tree's splits
+	crew   *crew
 }
 
-// smallTask is how many updates of histograms are worth waking another goroutine.
-const smallTask = 1 << 16
+// smallTask is how many updates of histograms are worth waking another goroutine; judging a
+// split at one bin takes as long as judged of them.
+const (
+	smallTask = 1 << 14
+	judged    = 3
+)
 
 // Grow divides rows, over and over, where it gains most; of equal gains, the
 // older leaf, the earlier column, the lower value. coarse are the gradients of all
@@ -150,7 +154,8 @@ const smallTask = 1 << 16
 // are put in the order of the leaves, whose values are still 0.
 func (b *Grower) Grow(ctx context.Context, rows []uint32, coarse []int32, scale kernel.Scale, drawn []bool) (Tree, []*Leaf, error) {
 	b.coarse, b.scale = coarse, scale
-	g := &growth{Grower: b, ctx: ctx, rows: rows, drawn: drawn}
+	g := &growth{Grower: b, ctx: ctx, rows: rows, drawn: drawn, crew: newCrew(b.p.Workers)}
+	defer g.crew.end()
 	root := &Leaf{Hi: len(rows), parent: -1, low: math.Inf(-1), high: math.Inf(1)}
 	root.weight = g.weigh(rows)
 	g.leaves = append(g.leaves, root)
@@ -302,7 +307,7 @@ func (g *growth) partition(rows []uint32, bins []byte, right *[256]uint8) int {
 	}
 	kept := make([]int, parts)
 	at := func(part int) int { return part * len(rows) / parts }
-	together(parts, func(part int) {
+	g.crew.run(parts, func(part int) {
 		lo, hi := at(part), at(part+1)
 		kept[part] = kernel.Partition(rows[lo:hi], spare[lo:hi], bins, right)
 	})
@@ -372,6 +377,7 @@ func (g *growth) examine(small, large *Leaf, parent *histogram) {
 	}
 	narrow := large.Hi-large.Lo <= kernel.MaxRows
 	found := make([][2]split, len(g.table.blocks))
+	update += 2 * judged * g.table.bins // of either child
 	g.each(update, func(k int) {
 		fill(k)
 		// find reads isWide, which is still the parent's for the large leaf.
@@ -392,17 +398,7 @@ func (g *growth) each(updates int, f func(k int)) {
 		}
 		return
 	}
-	together(len(g.table.blocks), f)
-}
-
-// together runs f for 0 to n-1 side by side.
-func together(n int, f func(i int)) {
-	var wg sync.WaitGroup
-	for i := 1; i < n; i++ {
-		wg.Go(func() { f(i) })
-	}
-	f(0)
-	wg.Wait()
+	g.crew.run(len(g.table.blocks), f)
 }
 
 // find looks for l's best split in all columns.

@@ -18,6 +18,7 @@ type Table struct {
 	width   int // columns of the matrix
 	columns []column
 	blocks  []block
+	bins    int // of all columns
 }
 
 // A column is one that varies.
@@ -141,6 +142,9 @@ func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*T
 // divide makes blocks for n rows: as many as there are workers to share them,
 // unless they would get thin.
 func (t *Table) divide(p Settings, n int) {
+	for _, col := range t.columns {
+		t.bins += col.values
+	}
 	c := len(t.columns)
 	count := max(1, min(p.Workers, c/16), (c+blockColumns-1)/blockColumns)
 	for b := range count {
