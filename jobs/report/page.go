@@ -2,12 +2,14 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html"
 	"html/template"
+	"slices"
 	"strings"
 
 	"github.com/shoal-data/shoal/jobs/publish"
@@ -50,6 +52,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 		return out
 	},
 	"numeric": (*Figure).numeric,
+	"laid":    laid,
 	// The classes of a table say which of its columns are numbers; a class a cell would be a
 	// tenth of the page.
 	"columns": func(f *Figure) string {
@@ -62,6 +65,28 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 		return strings.Join(classes, " ")
 	},
 }).Parse(body))
+
+// laid are a section's blocks as they lie on the page: of figures beside one another, those
+// with nothing to show yet come last, so that a first night's page has no holes. Two runs side by
+// side stay in step.
+func laid(p *page, s *Section) []Block {
+	if p.Compared != nil {
+		return s.Blocks
+	}
+	blocks := slices.Clone(s.Blocks)
+	figure := func(b Block) bool { return b.Figure != nil && b.Heading == "" && b.Cards == nil && b.Name == "" }
+	for from := 0; from < len(blocks); {
+		to := from
+		for to < len(blocks) && figure(blocks[to]) {
+			to++
+		}
+		slices.SortStableFunc(blocks[from:to], func(a, b Block) int {
+			return cmp.Compare(len(a.Figure.Missing), 0) - cmp.Compare(len(b.Figure.Missing), 0)
+		})
+		from = to + 1
+	}
+	return blocks
+}
 
 // numeric says that a column holds numbers.
 func (f *Figure) numeric(column int) bool {
