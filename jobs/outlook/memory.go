@@ -2,6 +2,8 @@ package outlook
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
@@ -47,7 +49,8 @@ var packedFields = map[datasets.Field][2]float64{
 
 // bytesPerEvent reckons what an event with some mapped fields takes.
 func bytesPerEvent(mapped func(datasets.Field) bool) (arrived, ordered float64) {
-	for field, bytes := range packedFields {
+	for _, field := range slices.Sorted(maps.Keys(packedFields)) { // a sum depends on its order
+		bytes := packedFields[field]
 		always := field == datasets.CustomerID || field == datasets.EventTime || field == datasets.EventType
 		if always || mapped(field) {
 			arrived += bytes[0]
