@@ -120,7 +120,8 @@ it. With --read-data every byte is read and hashed, and every Parquet footer
 compared with the manifest.
 
 RUN is a run id or the beginning of one, a date for its current run, or latest;
-without it the current run of every date is verified. Exit code 65 means damage.`,
+without it the current run of every date is verified. Exit code 65 means damage, a
+lost _SUCCESS, manifest or pointer too; 99 that nothing is published.`,
 		Example: "  shoal verify latest --read-data --config sample/shoal.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -131,15 +132,20 @@ without it the current run of every date is verified. Exit code 65 means damage.
 			var which []runs.Run
 			if len(args) == 1 {
 				r, err := l.Find(args[0])
-				if err != nil {
+				if err != nil && !l.Lost() {
 					return nightly.Usage(err)
 				}
-				which = append(which, r)
+				if err == nil {
+					which = append(which, r)
+				}
 			}
 			for _, r := range l.Runs {
 				if len(args) == 0 && r.State == runs.Current {
 					which = append(which, r)
 				}
+			}
+			if len(which) == 0 && l.Lost() {
+				return nightly.BadData(fmt.Errorf("runs lie under %s, and current.json, which says which one is read of each date, is gone or names none: restore it from a copy, or run the dates again", l.Out))
 			}
 			if len(which) == 0 {
 				return nightly.NoInput(fmt.Errorf("no run is published under %s", l.Out))

@@ -122,3 +122,39 @@ func TestSecondRunOfADateIsRefusedAtOnce(t *testing.T) {
 		t.Errorf("%d of two runs read the events", computed)
 	}
 }
+
+// A run that lost what says that it is published is damage, by whatever name it is asked for,
+// and never a night without runs.
+func TestVerifyLostMarks(t *testing.T) {
+	dir := t.TempDir()
+	good(t, dir)
+	config := filepath.Join(dir, "shoal.yaml")
+	if err := os.WriteFile(config, []byte(strings.ReplaceAll(goodConfig, "DIR", dir)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := shoal(t, "run", "--config", config, "--date", "2024-06-30"); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	out := dir + "/out/deep"
+	marks, err := filepath.Glob(out + "/manifests/*/*/_SUCCESS")
+	if err != nil || len(marks) != 1 {
+		t.Fatal(marks, err)
+	}
+	for _, lost := range []string{marks[0], out + "/current.json", out + "/manifests"} {
+		if err := os.Rename(lost, dir+"/away"); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{}, {"latest"}, {"2024-06-30"}} {
+			code, stdout, stderr := shoal(t, append(append([]string{"verify"}, args...), "--out", out)...)
+			if code != 65 || !strings.Contains(stdout+stderr, filepath.Base(lost)) {
+				t.Errorf("without %s, verify %v: exit %d, %s%s", lost, args, code, stdout, stderr)
+			}
+		}
+		if err := os.Rename(dir+"/away", lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, stderr := shoal(t, "verify", "--out", out); code != 0 {
+		t.Errorf("as it was: exit %d, %s", code, stderr)
+	}
+}

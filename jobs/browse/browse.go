@@ -185,7 +185,7 @@ func Open(ctx context.Context, fsys storage.FS, l *runs.Listing, r runs.Run) (*r
 	run := report.Published(fsys, l.Out, m)
 	var last *runs.Run
 	for i, o := range l.Runs {
-		if o.State == runs.Current && o.Date < r.Date && (last == nil || o.Date > last.Date) {
+		if o.State == runs.Current && o.Fault == "" && o.Date < r.Date && (last == nil || o.Date > last.Date) {
 			last = &l.Runs[i]
 		}
 	}

@@ -171,8 +171,9 @@ func Run(ctx context.Context, p Params, questions []Question, in Input, answered
 				break
 			}
 		}
+		mine := s // the next question's may be another
 		g.Go(func() error {
-			a, err := answer(alive, p, q, in, s)
+			a, err := answer(alive, p, q, in, mine)
 			if err != nil {
 				return fmt.Errorf("target %s: %w", q.Name, err)
 			}

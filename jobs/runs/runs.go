@@ -76,12 +76,15 @@ func List(ctx context.Context, fsys storage.FS, out string, now time.Time) (*Lis
 	}
 	for p := range found {
 		r := Run{Date: p.date, ID: p.run, State: Unfinished}
+		c, named := pointer.Dates[p.date]
+		if named && c.Run == p.run && !whole[p] { // it was whole when the pointer came to name it
+			r.State, r.Fault = Current, "the pointer names it, and it has no _SUCCESS"
+		}
 		if whole[p] {
 			r.State = Replaced
-			switch c, named := pointer.Dates[p.date]; {
-			case !named:
+			if !named {
 				r.State = Unnamed
-			case c.Run == p.run:
+			} else if c.Run == p.run {
 				r.State = Current
 			}
 			m, err := publish.ReadManifest(ctx, fsys, out, p.date, p.run)
@@ -128,6 +131,13 @@ func (r *Run) fill(m *publish.Manifest) {
 			r.Bytes += f.Bytes
 		}
 	}
+}
+
+// Lost says that runs lie here whole, that no pointer names any, and that nobody is at work
+// who might be about to: the pointer is gone.
+func (l *Listing) Lost() bool {
+	return len(l.Holders) == 0 && !slices.ContainsFunc(l.Runs, func(r Run) bool { return r.State == Current }) &&
+		slices.ContainsFunc(l.Runs, func(r Run) bool { return r.State == Unnamed })
 }
 
 // Find returns the run that a user means: by its id or the beginning of it, by a
