@@ -229,7 +229,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 			if by != nil {
 				name := c.kind + " × trees"
 				purchases[name], names = product(byKind[c.kind], by), append(names, name)
-				if compare(poisson, now.bought, purchases[name], byKind[c.kind]).uncontradicted() {
+				if onPurchases.teaches() && compare(poisson, now.bought, purchases[name], byKind[c.kind]).uncontradicted() {
 					best.purchases, c.purchases = name, onPurchases
 				}
 			}
@@ -242,7 +242,7 @@ func (f *Forecast) holdout(ctx context.Context, in Input) (choice, error) {
 				if by != nil {
 					plain, name := best.spend, best.spend+" × trees"
 					spends[name] = product(spends[plain], by)
-					if compare(compound, now.spent, spends[name], spends[plain]).uncontradicted() {
+					if onSpend.teaches() && compare(compound, now.spent, spends[name], spends[plain]).uncontradicted() {
 						best.spend, c.spend = name, onSpend
 					}
 				}

@@ -37,15 +37,17 @@ func (r *ratio) params(in Input) gbdt.Params {
 	return p
 }
 
+// teaches says whether anything was bought that could be learnt from.
+func (r *ratio) teaches() bool { return total(r.actual) > 0 }
+
 // fit learns the ratio of a table's buyers; nil when there is nothing to learn from.
 func (r *ratio) fit(ctx context.Context, in Input, t *features.Table) (*gbdt.Model, error) {
-	scale := total(r.actual)
-	if scale <= 0 || len(r.rows) == 0 {
+	if !r.teaches() {
 		return nil, nil
 	}
 	// In units of the mean, so that what counts as few rows in a leaf is no matter
 	// of currency.
-	scale /= float64(len(r.rows))
+	scale := total(r.actual) / float64(len(r.rows))
 	stride := (len(r.rows) + treeRows - 1) / treeRows
 	chosen := map[int]bool{}
 	var y, w []float64

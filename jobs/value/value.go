@@ -342,6 +342,9 @@ func (f *Forecast) correct(ctx context.Context, in Input, b *buyers, c choice) (
 		if *t.model, err = t.of.fit(ctx, in, in.Past); err != nil {
 			return nil, nil, err
 		}
+		if *t.model == nil {
+			continue
+		}
 		if *t.by, err = multiples(ctx, *t.model, in.Score, b.rows, in.Workers); err != nil {
 			return nil, nil, err
 		}

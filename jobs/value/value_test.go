@@ -256,6 +256,33 @@ func TestTreesWhereTheyHelp(t *testing.T) {
 	}
 }
 
+// A holdout in which nobody bought, such as one whose purchases have not arrived, has
+// nothing for trees to learn: the forecast is the model's own.
+func TestNothingBoughtInHoldout(t *testing.T) {
+	w := world{stages: 1, fading: true}
+	in := seen(t, w, 3000)
+	rows := w.at(3000, 309, 91, 2)
+	for i := range rows {
+		rows[i].later, rows[i].spent, rows[i].wait = 0, 0, math.NaN()
+	}
+	in.Past = table(t, "2024-10-01", rows)
+	f, err := Run(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Models.PurchaseTrees != nil || f.Models.SpendTrees != nil || strings.Contains(f.Summary.Model+f.Summary.ValueModel, "trees") {
+		t.Errorf("models %q and %q", f.Summary.Model, f.Summary.ValueModel)
+	}
+	if !(f.Summary.Expected > 0) {
+		t.Errorf("%v purchases expected", f.Summary.Expected)
+	}
+	for _, x := range f.Metrics {
+		if x.Name == "mae_purchases" && x.Champion != (x.Model == f.Summary.Model) {
+			t.Errorf("champion %v: %s", x.Champion, x.Model)
+		}
+	}
+}
+
 // Regular gaps are recognised.
 func TestRegularGaps(t *testing.T) {
 	f, err := Run(t.Context(), seen(t, world{stages: 4}, 4000))
