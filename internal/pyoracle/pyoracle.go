@@ -40,6 +40,22 @@ func Data(t testing.TB) string {
 	return ""
 }
 
+// Java says whether PySpark can run. Where there is none a test leaves Spark out, or
+// fails when SHOAL_REQUIRE_SPARK=1: it is a package of the system, which a test
+// cannot bring along.
+func Java(t testing.TB) bool {
+	t.Helper()
+	if _, err := exec.LookPath("java"); err == nil || os.Getenv("JAVA_HOME") != "" {
+		return true
+	}
+	const why = "Spark is left out: there is no Java; install openjdk-17-jre-headless or a later one"
+	if os.Getenv("SHOAL_REQUIRE_SPARK") == "1" {
+		t.Fatal(why)
+	}
+	t.Log(why)
+	return false
+}
+
 func above(t testing.TB, name string) (string, bool) {
 	t.Helper()
 	dir, err := os.Getwd()

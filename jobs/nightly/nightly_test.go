@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -369,15 +368,11 @@ func TestOutputsOpenElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = exec.LookPath("java")
-	if err != nil && os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
-		t.Fatal("Spark needs Java, and there is none")
-	}
 	var got struct {
 		Faults []string
 		Values map[string]int
 	}
-	pyoracle.Run(t, outputsScript, map[string]any{"out": c.Out, "tables": s.Tables, "dir": t.TempDir(), "spark": err == nil}, &got)
+	pyoracle.Run(t, outputsScript, map[string]any{"out": c.Out, "tables": s.Tables, "dir": t.TempDir(), "spark": pyoracle.Java(t)}, &got)
 	if len(got.Faults) > 0 {
 		t.Errorf("%s", strings.Join(got.Faults, "\n"))
 	}

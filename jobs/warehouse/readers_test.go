@@ -2,7 +2,6 @@ package warehouse_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,14 +25,7 @@ func TestReadersOfThreeVersions(t *testing.T) {
 		m := published(t, out, date, string(rune('a'+i)), []int{1, 2, 4}[i], 60)
 		files = append(files, m.Paths(out, "scores")...)
 	}
-	java := ""
-	if _, err := exec.LookPath("java"); err == nil {
-		java = "java"
-	} else if os.Getenv("SHOAL_REQUIRE_ORACLES") == "1" {
-		t.Fatal("Spark needs Java, and there is none: install a JRE of version 17 or later, such as openjdk-17-jre-headless")
-	} else {
-		t.Log("Spark is left out: there is no Java")
-	}
+	java := pyoracle.Java(t)
 	golden, err := os.ReadFile(filepath.Join("testdata", "databricks.sql"))
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +106,7 @@ for reader, have in tables.items():
                 faults.append(f"{reader}: {k} {x!r}, {l} {y!r}")
 print(json.dumps({"Faults": faults, "Types": types, "Parsed": parsed}))
 `, map[string]any{"files": files, "dir": t.TempDir(), "java": java, "databricks": ofSpark}, &got)
-	if java != "" && (got.Parsed != len(ofSpark) || got.Parsed < 10) {
+	if java && (got.Parsed != len(ofSpark) || got.Parsed < 10) {
 		t.Errorf("Spark parsed %d of %d statements", got.Parsed, len(ofSpark))
 	}
 	for _, f := range got.Faults[:min(len(got.Faults), 10)] {
