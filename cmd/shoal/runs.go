@@ -131,12 +131,11 @@ lost _SUCCESS, manifest or pointer too; 99 that nothing is published.`,
 			}
 			var which []runs.Run
 			if len(args) == 1 {
-				r, err := l.Find(args[0])
-				if err != nil && !l.Lost() {
-					return nightly.Usage(err)
-				}
-				if err == nil {
+				switch r, err := l.Find(args[0]); {
+				case err == nil:
 					which = append(which, r)
+				case !l.Lost():
+					return nightly.Usage(err)
 				}
 			}
 			for _, r := range l.Runs {

@@ -45,9 +45,9 @@ func newKinds(n int) kinds {
 	return kinds{make([][slots]int64, n), make([][slots]int64, n), make([]int64, n)}
 }
 
-// note counts an event of a kind and a role.
-func (k *kinds) note(of *[slots]int64, kind, week int, role datasets.Role) {
-	of[week]++
+// note counts an event of a kind and a role, in a week of now or of then.
+func (k *kinds) note(year [][slots]int64, kind, week int, role datasets.Role) {
+	year[kind][week]++
 	if role == datasets.MessageSent {
 		k.sent[kind]++
 	}
@@ -160,14 +160,14 @@ func (p *Profile) count(c *counts, mapped *[len(fields)]bool, e *timeline.Events
 	for i, day := range e.Day {
 		c.daily[max(day, p.first)-p.first]++
 		if w := (p.today - day) / 7; w < slots {
-			c.roles.note(&c.roles.now[e.Role[i]], int(e.Role[i]), int(w), e.Role[i])
+			c.roles.note(c.roles.now, int(e.Role[i]), int(w), e.Role[i])
 			if e.Type != nil && p.typeNames != nil {
-				c.types.note(&c.types.now[e.Type[i]], int(e.Type[i]), int(w), e.Role[i])
+				c.types.note(c.types.now, int(e.Type[i]), int(w), e.Role[i])
 			}
 		} else if w := (p.today - lastYear - day) / 7; w < slots && p.today-lastYear >= day {
-			c.roles.note(&c.roles.then[e.Role[i]], int(e.Role[i]), int(w), e.Role[i])
+			c.roles.note(c.roles.then, int(e.Role[i]), int(w), e.Role[i])
 			if e.Type != nil && p.typeNames != nil {
-				c.types.note(&c.types.then[e.Type[i]], int(e.Type[i]), int(w), e.Role[i])
+				c.types.note(c.types.then, int(e.Type[i]), int(w), e.Role[i])
 			}
 		}
 	}

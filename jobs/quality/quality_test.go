@@ -150,7 +150,7 @@ func TestCampaign(t *testing.T) {
 			p.roles.now[r], p.roles.then[r] = before.now[i], before.then[i]
 		}
 		for range 5000 {
-			p.roles.note(&p.roles.now[role], int(role), week, role)
+			p.roles.note(p.roles.now, int(role), week, role)
 		}
 		return p
 	}

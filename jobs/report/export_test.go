@@ -10,3 +10,6 @@ func RenderWithin(ctx context.Context, r *Run, bytes int) ([]byte, error) {
 	}
 	return p.fit(bytes)
 }
+
+// Shorten keeps the first rows of a figure's table.
+func (f *Figure) Shorten(rows int) { f.shorten(rows) }

@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/nightly"
 	"github.com/shoal-data/shoal/jobs/report"
+	"github.com/shoal-data/shoal/jobs/report/query"
 )
 
 //go:embed numbers_test.py
@@ -134,6 +135,21 @@ func TestPageThatWouldBeTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	compareNumbers(t, file, made.out, 40, 500)
+}
+
+// A table cut short says how to get the rest, after a second cut too.
+func TestShortTableSaysHowToGetTheRest(t *testing.T) {
+	for _, c := range []struct{ sql, shown, rest string }{
+		{"SELECT 1", "SELECT 1\nLIMIT 2", "its SQL without the last line gives them all."},
+		{"SELECT 1\nLIMIT 60", "SELECT 1\nLIMIT 2", "its SQL with LIMIT 60 gives the others."},
+	} {
+		f := &report.Figure{About: "What it is. ", SQL: c.sql, Rows: make([][]query.Value, 9)}
+		f.Shorten(5)
+		f.Shorten(2)
+		if want := "What it is. So that the page stays small, the table has its first 2 rows; " + c.rest; f.About != want || f.SQL != c.shown || len(f.Rows) != 2 {
+			t.Errorf("%d rows by %q: %s", len(f.Rows), f.SQL, f.About)
+		}
+	}
 }
 
 // What watches over runs has rows in the sample, so that its numbers are compared too, and

@@ -55,16 +55,22 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"laid":    laid,
 	// The classes of a table say which of its columns are numbers; a class a cell would be a
 	// tenth of the page.
-	"columns": func(f *Figure) string {
+	"columns": func(f *Figure) (string, error) {
 		var classes []string
 		for i := range f.Columns {
 			if f.numeric(i) {
+				if i >= aligned {
+					return "", fmt.Errorf("a table of %d columns: page.css aligns %d", len(f.Columns), aligned)
+				}
 				classes = append(classes, fmt.Sprintf("n%d", i+1))
 			}
 		}
-		return strings.Join(classes, " ")
+		return strings.Join(classes, " "), nil
 	},
 }).Parse(body))
+
+// aligned is how many columns of a table page.css knows to be numbers: n1 to n24.
+const aligned = 24
 
 // laid are a section's blocks as they lie on the page: of figures beside one another, those
 // with nothing to show yet come last, so that a first night's page has no holes. Two runs side by
@@ -145,14 +151,17 @@ func (f *Figure) shorten(rows int) {
 	if f.Open || f.Budget || f.SQL == "" || len(f.Rows) <= rows {
 		return
 	}
-	f.About = strings.TrimSpace(strings.TrimSuffix(f.About, f.Short))
-	f.Short = fmt.Sprintf(" So that the page stays small, the table has its first %d rows; its SQL without the last line gives them all.", rows)
-	f.About += f.Short
-	f.Rows = f.Rows[:rows]
-	if i := strings.LastIndex(f.SQL, "\nLIMIT "); i >= 0 {
-		f.SQL = f.SQL[:i]
+	if f.unshortened.SQL == "" {
+		f.unshortened.SQL, f.unshortened.About = f.SQL, strings.TrimSpace(f.About)
 	}
-	f.SQL += fmt.Sprintf("\nLIMIT %d", rows)
+	unlimited, limit, limited := strings.Cut(f.unshortened.SQL, "\nLIMIT ")
+	all := "its SQL without the last line gives them all"
+	if limited {
+		all = "its SQL with LIMIT " + limit + " gives the others"
+	}
+	f.About = strings.TrimSpace(fmt.Sprintf("%s So that the page stays small, the table has its first %d rows; %s.", f.unshortened.About, rows, all))
+	f.SQL = fmt.Sprintf("%s\nLIMIT %d", unlimited, rows)
+	f.Rows = f.Rows[:rows]
 }
 
 func (p *page) html() ([]byte, error) {

@@ -347,9 +347,10 @@ type Figure struct {
 	Wide      bool
 	Open      bool // the numbers are shown without being asked for
 	Filter    bool
-	Budget    bool   // with a calculator of what contacts bring
-	Short     string // says that rows were left out, at the end of About
-	Deep      bool   // its heading is below one of its section's
+	Budget    bool // with a calculator of what contacts bring
+
+	unshortened struct{ SQL, About string } // of a figure whose rows were left out
+	Deep        bool                        // its heading is below one of its section's
 }
 
 // query runs a query for a figure; ok is false when there is nothing to show, and the

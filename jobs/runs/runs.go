@@ -75,18 +75,22 @@ func List(ctx context.Context, fsys storage.FS, out string, now time.Time) (*Lis
 		}
 	}
 	for p := range found {
-		r := Run{Date: p.date, ID: p.run, State: Unfinished}
+		r := Run{Date: p.date, ID: p.run}
 		c, named := pointer.Dates[p.date]
-		if named && c.Run == p.run && !whole[p] { // it was whole when the pointer came to name it
-			r.State, r.Fault = Current, "the pointer names it, and it has no _SUCCESS"
+		switch {
+		case named && c.Run == p.run:
+			r.State = Current
+		case !whole[p]:
+			r.State = Unfinished
+		case named:
+			r.State = Replaced
+		default:
+			r.State = Unnamed
+		}
+		if !whole[p] && r.State == Current { // it was whole when the pointer came to name it
+			r.Fault = "the pointer names it, and it has no _SUCCESS"
 		}
 		if whole[p] {
-			r.State = Replaced
-			if !named {
-				r.State = Unnamed
-			} else if c.Run == p.run {
-				r.State = Current
-			}
 			m, err := publish.ReadManifest(ctx, fsys, out, p.date, p.run)
 			switch {
 			case err == nil:

@@ -22,8 +22,9 @@ type helper struct {
 	wake   chan struct{}
 }
 
-// patience is how many times a helper yields before it falls asleep: about as long as waking
-// it takes.
+// patience is how many times a helper yields before it falls asleep: some half a millisecond,
+// longer than the pauses between a tree's parallel steps, of which waking it each time would be a
+// good part.
 const patience = 4000
 
 // newCrew starts one of so many members, the caller among them; end ends it.
