@@ -40,12 +40,9 @@ func (l *loading) find(c *cobra.Command, targets []string) (*publish.Manifest, s
 	if err != nil {
 		return nil, "", err
 	}
-	if len(list.Runs) == 0 {
-		return nil, "", nightly.NoInput(fmt.Errorf("no run is published under %s", list.Out))
-	}
-	r, err := list.Find(l.run)
+	r, err := one(list, l.run)
 	if err != nil {
-		return nil, "", nightly.Usage(err)
+		return nil, "", err
 	}
 	m, err := publish.ReadManifest(c.Context(), cloud.Anywhere(), list.Out, r.Date, r.ID)
 	if err != nil {

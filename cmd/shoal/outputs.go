@@ -36,9 +36,9 @@ which is meant without it.`,
 			if err != nil {
 				return err
 			}
-			r, err := l.Find(append(args, "latest")[0])
+			r, err := one(l, append(args, "latest")[0])
 			if err != nil {
-				return nightly.Usage(err)
+				return err
 			}
 			m, err := publish.ReadManifest(cmd.Context(), cloud.Anywhere(), l.Out, r.Date, r.ID)
 			if err != nil {

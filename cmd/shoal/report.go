@@ -50,9 +50,9 @@ says otherwise.`,
 			if len(args) == 1 {
 				name = args[0]
 			}
-			found, err := l.Find(name)
+			found, err := one(l, name)
 			if err != nil {
-				return nightly.Usage(err)
+				return err
 			}
 			ctx, fsys := cmd.Context(), cloud.Anywhere()
 			run, err := browse.Open(ctx, fsys, l, found)

@@ -44,6 +44,18 @@ func (p *place) list(cmd *cobra.Command) (*runs.Listing, error) {
 	return l, nightly.StorageFault(err)
 }
 
+// one finds the run that a user means in a listing.
+func one(l *runs.Listing, name string) (runs.Run, error) {
+	if len(l.Runs) == 0 {
+		return runs.Run{}, nightly.NoInput(fmt.Errorf("no run is published under %s", l.Out))
+	}
+	r, err := l.Find(name)
+	if err != nil {
+		return r, nightly.Usage(err)
+	}
+	return r, nil
+}
+
 func runsCommand() *cobra.Command {
 	var at place
 	var asJSON bool
@@ -131,11 +143,11 @@ lost _SUCCESS, manifest or pointer too; 99 that nothing is published.`,
 			}
 			var which []runs.Run
 			if len(args) == 1 {
-				switch r, err := l.Find(args[0]); {
+				switch r, err := one(l, args[0]); {
 				case err == nil:
 					which = append(which, r)
 				case !l.Lost():
-					return nightly.Usage(err)
+					return err
 				}
 			}
 			for _, r := range l.Runs {

@@ -30,8 +30,10 @@ func TestRunsVerifyGC(t *testing.T) {
 	if code, stdout, stderr := shoal(t, "runs", "--out", out); code != 0 || stdout != "No runs under "+out+"\n" {
 		t.Errorf("before the first run: exit %d, %s%s", code, stdout, stderr)
 	}
-	if code, _, _ := shoal(t, "verify", "--out", out); code != 99 {
-		t.Errorf("verify before the first run: exit %d", code)
+	for _, verb := range [][]string{{"verify"}, {"verify", "latest"}, {"report"}, {"outputs"}, {"load-sql", "--target", "duckdb"}} {
+		if code, _, stderr := shoal(t, append(verb, "--out", out)...); code != 99 || !strings.Contains(stderr, "no run is published under "+out) {
+			t.Errorf("%s before the first run: exit %d, %s", verb, code, stderr)
+		}
 	}
 	if code, stdout, _ := shoal(t, "gc", "--out", out); code != 0 || !strings.HasPrefix(stdout, "0 files") {
 		t.Errorf("gc before the first run: exit %d, %s", code, stdout)

@@ -29,7 +29,7 @@ func TestAhead(t *testing.T) {
 		{"a record cannot be written", -1, 50, full, 50},
 	} {
 		var written []int64
-		err := ahead(func(yield func(arrow.Record) error) error {
+		err := ahead(t.Context(), func(yield func(arrow.Record) error) error {
 			for v := range int64(100) {
 				if v == c.breaks {
 					return broken

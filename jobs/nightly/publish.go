@@ -262,7 +262,7 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 				return StorageFault(err)
 			}
 			r.summary.Tables[table.Name] = 0
-			err = ahead(table.Records, func(rec arrow.Record) error {
+			err = ahead(ctx, table.Records, func(rec arrow.Record) error {
 				r.summary.Tables[table.Name] += rec.NumRows()
 				return w.Write(rec)
 			})
@@ -302,8 +302,8 @@ func (r *run) publish(ctx context.Context, in *input, h *history, t *table, g *g
 }
 
 // ahead makes a table's records while those before are being written.
-func ahead(records func(yield func(arrow.Record) error) error, write func(arrow.Record) error) error {
-	g, alive := errgroup.WithContext(context.Background())
+func ahead(ctx context.Context, records func(yield func(arrow.Record) error) error, write func(arrow.Record) error) error {
+	g, alive := errgroup.WithContext(ctx)
 	made := make(chan arrow.Record, 2)
 	g.Go(func() error {
 		defer close(made)
