@@ -3,6 +3,7 @@ package datasets_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -59,6 +60,39 @@ func TestCodesAgreeWithCode(t *testing.T) {
 			t.Errorf("%d values of %d are in the dictionary", d.Len(), len(distinct))
 		}
 	}
+}
+
+// Find gives values their codes and adds none, in an empty dictionary too.
+func TestFindAddsNothing(t *testing.T) {
+	d := datasets.NewDict()
+	var c datasets.Coder
+	for known := range 400 {
+		ids := draw(uint64(known), 900, 700)
+		at := func(i int) []byte { return ids[i] }
+		before := d.Len()
+		got := c.Find(d, []uint32{99}, len(ids), at)
+		if len(got) != len(ids)+1 || got[0] != 99 || d.Len() != before {
+			t.Fatalf("%d values appended to one became %d, and the dictionary of %d has %d", len(ids), len(got), before, d.Len())
+		}
+		for i, code := range got[1:] {
+			if code != 0 && d.Value(code) != string(ids[i]) {
+				t.Fatalf("%q was taken for %q", ids[i], d.Value(code))
+			}
+			if n := d.Len(); code == 0 && d.Code(ids[i]) != 0 && d.Len() == n && !seenBefore(ids[:i], ids[i]) {
+				t.Fatalf("%q is in the dictionary and was not found", ids[i])
+			}
+			if i == 2 {
+				break // three new values a round at most
+			}
+		}
+	}
+	if d.Len() < 500 {
+		t.Fatalf("only %d values were added", d.Len())
+	}
+}
+
+func seenBefore(ids [][]byte, id []byte) bool {
+	return slices.ContainsFunc(ids, func(o []byte) bool { return string(o) == string(id) })
 }
 
 // Codes of a million customers, one by one and 2,048 at a time.

@@ -61,11 +61,24 @@ type Coder struct {
 	order  []uint32 // of the values, by shard
 	slots  []uint64
 	held   []string // what the slots point to
+
+	touched byte // of what was read only so that it is at hand
 }
 
 // Codes appends what Code gives of value(0) … value(n-1). A value is asked for
 // twice and must be the same bytes.
 func (c *Coder) Codes(d *Dict, out []uint32, n int, value func(i int) []byte) []uint32 {
+	return c.each(d, out, n, value, (*dictShard).intern)
+}
+
+// Find is Codes for values that must not be added: of those that d does not have
+// it gives the null code.
+func (c *Coder) Find(d *Dict, out []uint32, n int, value func(i int) []byte) []uint32 {
+	return c.each(d, out, n, value, (*dictShard).find)
+}
+
+// each gives miss the values that are not where their hash says.
+func (c *Coder) each(d *Dict, out []uint32, n int, value func(i int) []byte, miss func(s *dictShard, h uint64, v []byte) uint32) []uint32 {
 	c.hashes, c.order = slices.Grow(c.hashes[:0], n)[:n], slices.Grow(c.order[:0], n)[:n]
 	var start [DictShards + 1]uint32
 	for i := range c.hashes {
@@ -86,13 +99,13 @@ func (c *Coder) Codes(d *Dict, out []uint32, n int, value func(i int) []byte) []
 	out = slices.Grow(out, n)[:from+n]
 	for s := range DictShards {
 		if rows := c.order[start[s]:start[s+1]]; len(rows) > 0 {
-			c.shard(&d.shards[s], rows, out[from:], uint32(s), value)
+			c.shard(&d.shards[s], rows, out[from:], uint32(s), value, miss)
 		}
 	}
 	return out
 }
 
-func (c *Coder) shard(s *dictShard, rows, out []uint32, number uint32, value func(i int) []byte) {
+func (c *Coder) shard(s *dictShard, rows, out []uint32, number uint32, value func(i int) []byte, miss func(s *dictShard, h uint64, v []byte) uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.slots, c.held = slices.Grow(c.slots[:0], len(rows))[:len(rows)], slices.Grow(c.held[:0], len(rows))[:len(rows)]
@@ -110,13 +123,41 @@ func (c *Coder) shard(s *dictShard, rows, out []uint32, number uint32, value fun
 			c.held[k] = s.values[uint32(slot)-1]
 		}
 	}
+	for _, v := range c.held {
+		if len(v) > 0 {
+			c.touched += v[0]
+		}
+	}
 	for k, i := range rows {
 		v := value(int(i))
 		local := uint32(c.slots[k]) - 1
 		if len(v) == 0 || c.held[k] != string(v) {
-			local = s.intern(c.hashes[i], v)
+			if local = miss(s, c.hashes[i], v); local == noLocal {
+				out[i] = 0
+				continue
+			}
 		}
 		out[i] = local<<dictShardBits + number + 1
+	}
+}
+
+// noLocal is the place of a value that a shard does not have.
+const noLocal = 1<<32 - 1
+
+// find is the place of a value, or noLocal.
+func (s *dictShard) find(h uint64, v []byte) uint32 {
+	if len(s.slots) == 0 {
+		return noLocal
+	}
+	mask := uint64(len(s.slots) - 1)
+	for i := (h >> dictShardBits) & mask; ; i = (i + 1) & mask {
+		slot := s.slots[i]
+		if slot == 0 {
+			return noLocal
+		}
+		if (slot^h)&upperHalf == 0 && s.values[uint32(slot)-1] == string(v) {
+			return uint32(slot) - 1
+		}
 	}
 }
 

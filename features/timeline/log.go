@@ -51,7 +51,14 @@ type Log struct {
 type appender struct {
 	buckets [NumBuckets]bucketLog
 	order   []uint32 // rows of the batch at hand, grouped by bucket
+	parts   []part
 	packed  []byte
+}
+
+// A part is the rows of a batch that go into one block.
+type part struct {
+	to   *columns
+	rows []uint32
 }
 
 // NewLog returns an empty log in memory whose Append may be called by workers 0 … workers-1 at once.
@@ -91,9 +98,15 @@ func (l *Log) Append(worker int, b *datasets.Batch) error {
 		a.order[next[k]] = uint32(i)
 		next[k]++
 	}
-	for k := range NumBuckets {
-		rows := a.order[start[k]:start[k+1]]
-		for len(rows) > 0 {
+	// Every round gives each bucket what its open block has room for.
+	next = start
+	for {
+		a.parts = a.parts[:0]
+		for k := range NumBuckets {
+			rows := a.order[next[k]:start[k+1]]
+			if len(rows) == 0 {
+				continue
+			}
 			bucket := &a.buckets[k]
 			if bucket.open.brings != brings || bucket.open.len() == BlockRows {
 				if err := l.seal(a, bucket); err != nil {
@@ -102,12 +115,15 @@ func (l *Log) Append(worker int, b *datasets.Batch) error {
 				bucket.open.reset(brings)
 			}
 			n := min(len(rows), BlockRows-bucket.open.len())
-			bucket.open.append(b, rows[:n])
+			a.parts = append(a.parts, part{&bucket.open, rows[:n]})
 			bucket.rows += n
-			rows = rows[n:]
+			next[k] += uint32(n)
 		}
+		if len(a.parts) == 0 {
+			return nil
+		}
+		appendParts(a.parts, b)
 	}
-	return nil
 }
 
 // seal packs a bucket's open block away.
@@ -237,27 +253,43 @@ func (c *columns) reset(brings presence) {
 	}
 }
 
-func (c *columns) append(b *datasets.Batch, rows []uint32) {
-	at := len(c.customer)
-	c.customer = gather(c.customer, b.Customer, rows)
-	for i, code := range c.customer[at:] {
-		c.customer[at+i] = uint32(datasets.Local(code))
+// appendParts copies rows of a batch to the ends of blocks. It does so one column
+// after another: a batch does not fit a processor's nearest caches, one of its
+// columns does.
+func appendParts(parts []part, b *datasets.Batch) {
+	for _, p := range parts {
+		c := p.to
+		at := len(c.customer)
+		c.customer = gather(c.customer, b.Customer, p.rows)
+		for i, code := range c.customer[at:] {
+			c.customer[at+i] = uint32(datasets.Local(code))
+		}
 	}
-	c.time = gather(c.time, b.Time, rows)
-	c.role = gather(c.role, b.Role, rows)
+	for _, p := range parts {
+		p.to.time = gather(p.to.time, b.Time, p.rows)
+	}
+	for _, p := range parts {
+		p.to.role = gather(p.to.role, b.Role, p.rows)
+	}
 	for i, src := range moneyOf(b) {
 		if src != nil {
-			c.money[i] = gather(c.money[i], src, rows)
+			for _, p := range parts {
+				p.to.money[i] = gather(p.to.money[i], src, p.rows)
+			}
 		}
 	}
 	for i, src := range codesOf(b) {
 		if src != nil {
-			c.codes[i] = gather(c.codes[i], src, rows)
+			for _, p := range parts {
+				p.to.codes[i] = gather(p.to.codes[i], src, p.rows)
+			}
 		}
 	}
 	for i, src := range hashesOf(b) {
 		if src != nil {
-			c.hashes[i] = gather(c.hashes[i], src, rows)
+			for _, p := range parts {
+				p.to.hashes[i] = gather(p.to.hashes[i], src, p.rows)
+			}
 		}
 	}
 }

@@ -54,25 +54,49 @@ func Append[T Integer](dst []byte, values []T, steps []uint64) []byte {
 	}
 	dst = binary.AppendUvarint(binary.AppendVarint(append(dst, byte(width)), least), step)
 	w := bitWriter{dst: dst, width: uint(width)}
-	if step == 1 {
-		for _, v := range values {
-			w.put(uint64(int64(v) - least))
+	var some [block]uint64
+	by := reciprocalOf(step)
+	for len(values) > 0 {
+		now := values[:min(len(values), block)]
+		if step == 1 {
+			for i, v := range now {
+				some[i] = uint64(int64(v) - least)
+			}
+		} else {
+			for i, v := range now {
+				some[i] = by.quotient(uint64(int64(v) - least))
+			}
 		}
-	} else {
-		for _, v := range values {
-			w.put(uint64(int64(v)-least) / step)
-		}
+		w.put(some[:len(now)])
+		values = values[len(now):]
 	}
 	return w.close()
 }
 
+// block is how many values are brought into their form before they are written.
+const block = 128
+
 func divides[T Integer](step uint64, values []T, least int64) bool {
+	by := reciprocalOf(step)
 	for _, v := range values {
-		if uint64(int64(v)-least)%step != 0 {
+		if x := uint64(int64(v) - least); by.quotient(x)*step != x {
 			return false
 		}
 	}
 	return true
+}
+
+// A reciprocal, ⌈2⁶⁴ ÷ step⌉, divides by multiplying. That of 1 is not to be used.
+type reciprocal uint64
+
+func reciprocalOf(step uint64) reciprocal { return reciprocal(math.MaxUint64/step + 1) }
+
+// quotient is x ÷ step if step divides x, and otherwise a number whose product with
+// step is not x. With e = step·⌈2⁶⁴÷step⌉ − 2⁶⁴ < step, the product of q·step and the
+// reciprocal is q·2⁶⁴ + q·e, and q·e < q·step < 2⁶⁴.
+func (r reciprocal) quotient(x uint64) uint64 {
+	hi, _ := bits.Mul64(x, uint64(r))
+	return hi
 }
 
 // Null marks an absent value of a column of AppendNullable.
@@ -105,19 +129,34 @@ func AppendNullable[T ~int64](dst []byte, values []T, steps []uint64) []byte {
 	}
 	dst = binary.AppendUvarint(binary.AppendVarint(append(dst, byte(width)|nullable), int64(least)), step)
 	w := bitWriter{dst: dst, width: uint(width)}
-	for _, v := range values {
-		if v == Null {
-			w.put(0)
-		} else {
-			w.put(uint64(v-least)/step + 1)
+	var some [block]uint64
+	by := reciprocalOf(step)
+	for len(values) > 0 {
+		now := values[:min(len(values), block)]
+		for i, v := range now {
+			x := uint64(v - least)
+			if step != 1 {
+				x = by.quotient(x)
+			}
+			if x++; v == Null {
+				x = 0
+			}
+			some[i] = x
 		}
+		w.put(some[:len(now)])
+		values = values[len(now):]
 	}
 	return w.close()
 }
 
 func nullableDivides[T ~int64](step uint64, values []T, least T) bool {
+	by := reciprocalOf(step)
 	for _, v := range values {
-		if v != Null && uint64(v-least)%step != 0 {
+		x := uint64(v - least)
+		if v == Null {
+			x = 0
+		}
+		if by.quotient(x)*step != x {
 			return false
 		}
 	}
@@ -140,13 +179,22 @@ type bitWriter struct {
 	used  uint // bits of word, under 64
 }
 
-func (w *bitWriter) put(v uint64) {
-	w.word |= v << w.used
-	if w.used += w.width; w.used >= 64 {
-		w.dst = binary.LittleEndian.AppendUint64(w.dst, w.word)
-		w.used -= 64
-		w.word = v >> (w.width - w.used)
+func (w *bitWriter) put(values []uint64) {
+	width, word, used := w.width, w.word, w.used
+	// A word for each value is room enough, and the loop need not ask for more.
+	w.dst = slices.Grow(w.dst, 8*len(values))
+	at := len(w.dst)
+	out := w.dst[:at+8*len(values)]
+	for _, v := range values {
+		word |= v << used
+		if used += width; used >= 64 {
+			binary.LittleEndian.PutUint64(out[at:], word)
+			at += 8
+			used -= 64
+			word = v >> (width - used)
+		}
 	}
+	w.dst, w.word, w.used = out[:at], word, used
 }
 
 func (w *bitWriter) close() []byte {

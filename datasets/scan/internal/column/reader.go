@@ -61,6 +61,7 @@ type Reader struct {
 	dictProblems []lexical.Problem
 	dictFine     bool // no value is wrong
 	dictCodes    []uint32
+	found        bool           // dictCodes has the customers that were known already
 	coder        datasets.Coder // of customers
 	wanted       []uint32
 	codes        []uint32
@@ -154,6 +155,7 @@ func (c *Reader) dictionaryChanged() bool {
 	c.dictConsents, c.dictMatches = c.dictConsents[:0], c.dictMatches[:0]
 	c.dictCodes = resized(c.dictCodes, d.Len)
 	clear(c.dictCodes)
+	c.found = false
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -159,7 +160,7 @@ func (c *Reader) matches(v *encoding.Values, i int, match func([]byte) bool) boo
 	if c.problem(v, i) != lexical.OK {
 		return false
 	}
-	if c.isText() || c.Type.Kind == KindFixed && !c.textIDs {
+	if c.isID() {
 		return match(v.Bytes(i))
 	}
 	return match(c.key(v, i))
@@ -191,18 +192,44 @@ func (c *Reader) AppendCodes(out []uint32, d *datasets.Dict, sel []int32, null u
 		return out
 	}
 	c.dictionaryChanged()
-	for _, i := range sel {
-		if run.Valid != nil && !run.Valid[i] {
-			out = append(out, null)
-			continue
+	from := len(out)
+	out = slices.Grow(out, len(sel))[:from+len(sel)]
+	dst, codes, index, valid := out[from:], c.dictCodes, run.Index, run.Valid
+	switch {
+	case len(codes) == 0: // nothing but nulls
+		for k := range dst {
+			dst[k] = null
 		}
-		at := &c.dictCodes[run.Index[i]]
-		if *at == 0 {
-			*at = c.code(d, &run.Dict.Values, int(run.Index[i]), null)
+	case valid == nil:
+		for k, i := range sel {
+			code := codes[index[i]]
+			if code == 0 {
+				code = c.dictCode(d, index[i], null)
+			}
+			dst[k] = code
 		}
-		out = append(out, *at)
+	default:
+		// Which rows are null cannot be foreseen, so all are looked up (a null's index is
+		// 0), and the choice is a move and not a jump.
+		for k, i := range sel {
+			code := codes[index[i]]
+			if code == 0 && valid[i] {
+				code = c.dictCode(d, index[i], null)
+			}
+			if !valid[i] {
+				code = null
+			}
+			dst[k] = code
+		}
 	}
 	return out
+}
+
+// dictCode finds the code of a value of the dictionary that no row has needed yet.
+func (c *Reader) dictCode(d *datasets.Dict, index, null uint32) uint32 {
+	at := &c.dictCodes[index]
+	*at = c.code(d, &c.Run.Dict.Values, int(index), null)
+	return *at
 }
 
 // appendCustomers is AppendCodes for a column of very many values, whose codes
@@ -211,8 +238,10 @@ func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, nu
 	run := c.Run
 	values, dict := &run.Values, run.Dict != nil
 	if dict {
-		c.dictionaryChanged()
 		values = &run.Dict.Values
+		if c.dictionaryChanged(); !c.found {
+			c.findCustomers(d)
+		}
 	}
 	// The values to look up: of a dictionary, those not met before.
 	const pending = math.MaxUint32
@@ -228,14 +257,16 @@ func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, nu
 			c.wanted = append(c.wanted, uint32(run.Index[i]))
 		}
 	}
-	value := func(k int) []byte { return c.key(values, int(c.wanted[k])) }
-	if c.isText() || c.Type.Kind == KindFixed && !c.textIDs {
-		value = func(k int) []byte { return values.Bytes(int(c.wanted[k])) }
-	}
-	c.codes = c.coder.Codes(d, c.codes[:0], len(c.wanted), value)
-	if dict {
-		for k, index := range c.wanted {
-			c.dictCodes[index] = c.codes[k]
+	if len(c.wanted) > 0 {
+		value := func(k int) []byte { return c.key(values, int(c.wanted[k])) }
+		if c.isID() {
+			value = func(k int) []byte { return values.Bytes(int(c.wanted[k])) }
+		}
+		c.codes = c.coder.Codes(d, c.codes[:0], len(c.wanted), value)
+		if dict {
+			for k, index := range c.wanted {
+				c.dictCodes[index] = c.codes[k]
+			}
 		}
 	}
 	at := 0
@@ -252,6 +283,21 @@ func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, nu
 	}
 	return out
 }
+
+// findCustomers finds the codes of those values of a new dictionary that d has
+// already, most of them as a rule: together, their cache misses overlap.
+func (c *Reader) findCustomers(d *datasets.Dict) {
+	values := &c.Run.Dict.Values
+	value := func(k int) []byte { return c.key(values, k) }
+	if c.isID() {
+		value = values.Bytes
+	}
+	c.dictCodes = c.coder.Find(d, c.dictCodes[:0], c.Run.Dict.Len, value)
+	c.found = true
+}
+
+// isID says whether the bytes of a customer column are the dictionary form of its ids.
+func (c *Reader) isID() bool { return c.isText() || c.Type.Kind == KindFixed && !c.textIDs }
 
 // Code is the code in d of row i, which is flawless and not null.
 func (c *Reader) Code(d *datasets.Dict, i int) uint32 {

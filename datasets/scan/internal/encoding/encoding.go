@@ -65,12 +65,19 @@ func (v *Values) Bytes(i int) []byte { return v.Data[v.Lo[i]:v.Hi[i]] }
 func Spread[T any](v []T, valid []bool, count int) {
 	var zero T
 	for i := len(valid) - 1; i >= 0; i-- {
+		// Which rows are valid cannot be foreseen: a jump that depended on it would be
+		// mispredicted every few rows. For a null row v[count], where count ≤ i, is read
+		// and not used.
+		one := 0
 		if valid[i] {
-			count--
-			v[i] = v[count]
-		} else {
-			v[i] = zero
+			one = 1
 		}
+		count -= one
+		x := v[count]
+		if one == 0 {
+			x = zero
+		}
+		v[i] = x
 	}
 }
 

@@ -98,3 +98,74 @@ func TestFrontCodingBomb(t *testing.T) {
 		t.Errorf("error %v, want %v", err, ErrTooBig)
 	}
 }
+
+// Single bits read as bools are those that Read gives, and are counted, wherever runs
+// and reads begin and end; a stream cut short is an error of both.
+func TestBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	for range 300 {
+		var b []byte
+		total := 0
+		for range 1 + r.IntN(6) {
+			if r.IntN(2) == 0 {
+				n := 1 + r.IntN(40)
+				b = append(binary.AppendUvarint(b, uint64(n)<<1), byte(r.IntN(2)))
+				total += n
+			} else {
+				n := 1 + r.IntN(9)
+				b = binary.AppendUvarint(b, uint64(n)<<1|1)
+				for range n {
+					b = append(b, byte(r.Uint32()))
+				}
+				total += 8 * n
+			}
+		}
+		var plain, fast Hybrid
+		plain.Reset(b, 1)
+		fast.Reset(b, 1)
+		for left := total; left > 0; {
+			n := min(left, 1+r.IntN(70))
+			left -= n
+			want, got, set := make([]uint32, n), make([]bool, n), 0
+			if err := plain.Read(want); err != nil {
+				t.Fatal(err)
+			}
+			count, err := fast.Bits(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range want {
+				set += int(v)
+				if got[i] != (v == 1) {
+					t.Fatalf("bit %d of %v is %v", i, want, got[i])
+				}
+			}
+			if count != set {
+				t.Fatalf("%d bits of %d were counted", count, set)
+			}
+		}
+		if _, err := fast.Bits(make([]bool, 1)); !errors.Is(err, ErrFewer) {
+			t.Fatalf("a bit beyond the end: %v", err)
+		}
+	}
+}
+
+// Values move to the rows that are valid, in their order.
+func TestSpread(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 2))
+	for range 500 {
+		valid := make([]bool, 1+r.IntN(30))
+		v, want, count := make([]uint32, len(valid)), make([]uint32, len(valid)), 0
+		for i := range valid {
+			v[i] = 999
+			if valid[i] = r.IntN(3) > 0; valid[i] {
+				want[i] = uint32(i + 1)
+				v[count] = want[i]
+				count++
+			}
+		}
+		if Spread(v, valid, count); !slices.Equal(v, want) {
+			t.Fatalf("valid %v: %v, want %v", valid, v, want)
+		}
+	}
+}

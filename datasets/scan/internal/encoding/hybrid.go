@@ -103,6 +103,63 @@ func (h *Hybrid) Read(dst []uint32) error {
 	return nil
 }
 
+// Bits decodes the next len(dst) values of a stream of single bits, and counts those
+// that are set.
+func (h *Hybrid) Bits(dst []bool) (set int, err error) {
+	for len(dst) > 0 {
+		if h.left == 0 {
+			if err := h.nextRun(); err != nil {
+				return 0, err
+			}
+		}
+		n := min(h.left, len(dst))
+		if h.packed {
+			set += unpackBools(dst[:n], h.b[h.start:], h.pos)
+			h.pos += n
+		} else {
+			one := h.value != 0
+			for i := range n {
+				dst[i] = one
+			}
+			if one {
+				set += n
+			}
+		}
+		h.left -= n
+		dst = dst[n:]
+	}
+	return set, nil
+}
+
+// boolsOf are the bits of every byte, the lowest first.
+var boolsOf = func() (t [256][8]bool) {
+	for b := range t {
+		for i := range t[b] {
+			t[b][i] = b>>i&1 == 1
+		}
+	}
+	return t
+}()
+
+// unpackBools reads len(dst) bits from the given one on, and counts those that are set.
+func unpackBools(dst []bool, b []byte, bit int) (set int) {
+	i := 0
+	for ; i < len(dst) && (bit+i)&7 != 0; i++ {
+		dst[i] = b[(bit+i)>>3]>>((bit+i)&7)&1 == 1
+		set += int(b[(bit+i)>>3] >> ((bit + i) & 7) & 1)
+	}
+	for ; i+8 <= len(dst); i += 8 {
+		v := b[(bit+i)>>3]
+		*(*[8]bool)(dst[i:]) = boolsOf[v]
+		set += bits.OnesCount8(v)
+	}
+	for ; i < len(dst); i++ {
+		dst[i] = b[(bit+i)>>3]>>((bit+i)&7)&1 == 1
+		set += int(b[(bit+i)>>3] >> ((bit + i) & 7) & 1)
+	}
+	return set
+}
+
 // Finished is the bytes after the last run; ok says whether all that is left of that
 // run is its padding: the format pads to 8 values, DuckDB to 256.
 func (h *Hybrid) Finished() (rest []byte, ok bool) {

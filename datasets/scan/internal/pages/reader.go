@@ -36,7 +36,8 @@ var ErrChecksum = errors.New("page checksum does not match")
 var errLevels = errors.New("it holds more definition levels than its header states values")
 
 // A Run is the values of some consecutive rows, all of one page. Row i is null
-// when Valid is not nil and Valid[i] is false; its value is then unspecified.
+// when Valid is not nil and Valid[i] is false; its value is then unspecified, its
+// Index 0.
 // With Dict set, row i is value Index[i] of the dictionary; otherwise it is
 // value i of Values.
 type Run struct {
@@ -491,6 +492,15 @@ func (r *Reader) nextLevels(n int) (count int, err error) {
 	most := uint32(r.chunk.MaxDef)
 	if all, err := r.levels.Repeats(n, most); all || err != nil {
 		return n, err
+	}
+	if most == 1 {
+		r.valid = encoding.Grow(r.valid, n)
+		if count, err = r.levels.Bits(r.valid); err != nil || count == n {
+			return count, err
+		}
+		r.nulls += n - count
+		r.run.Valid = r.valid
+		return count, nil
 	}
 	r.level = encoding.Grow(r.level, n)
 	if err := r.levels.Read(r.level); err != nil {
