@@ -26,6 +26,7 @@ import (
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt"
 	"github.com/shoal-data/shoal/models/logit"
+	"github.com/shoal-data/shoal/models/shap/internal/conditions"
 )
 
 // An Additive explanation: Base and a row of Contributions sum to the row's score.
@@ -58,23 +59,21 @@ type tree struct {
 	above  []int32 // by inner node: the edge that leads to it, -1 for the root
 	// same is the nearest edge above, by inner node, that also left a node of
 	// its column, -1 where there is none.
-	same []int32
-	// By inner node, unless a node asks for categories: what it asks.
-	conditions []condition
-	columns    []int32 // that the tree looks at, rising
-	place      []int32 // by inner node: where its column is in columns
+	same       []int32
+	conditions []condition // by inner node; nil when a node asks for categories
+	columns    []int32     // that the tree looks at, rising
+	place      []int32     // by inner node: where its column is in columns
 	// By edge, then by case, then by point; see cases. factor is what a leaf's
 	// product is multiplied by along the edge; share is what the column gets of the sum
 	// of the products beyond it, less what it got for the same edge above.
 	factor, share []float64
 }
 
-// A condition is met by values up to the threshold, and by missing ones where
-// missing is 1.
+// A condition is met by values up to the threshold, and perhaps by missing ones.
 type condition struct {
 	threshold float64
 	column    int32
-	missing   uint32
+	missing   bool
 }
 
 // The cases of an edge: whether the row passes the conditions of its column so
@@ -85,33 +84,6 @@ const (
 	failed          // it failed before
 	allCases        // how many there are
 )
-
-// met has a bit for each inner node whose condition the row meets; nodes beyond the
-// 64th share bits.
-func (t *tree) met(row []float64) uint64 {
-	var met uint64
-	for i, c := range t.conditions {
-		v := row[c.column]
-		// Without branches: which way a row goes is hard to guess.
-		var below, missing uint32
-		if v <= c.threshold {
-			below = 1
-		}
-		if v != v {
-			missing = 1
-		}
-		met |= uint64(below|missing&c.missing) << (i & 63)
-	}
-	if t.conditions != nil {
-		return met
-	}
-	for i, column := range t.Column {
-		if t.GoesLeft(i, row[column]) {
-			met |= 1 << (i & 63)
-		}
-	}
-	return met
-}
 
 // ForTrees makes m's trees ready.
 func ForTrees(m *gbdt.Model) *Trees {
@@ -160,10 +132,7 @@ func prepare(source *gbdt.Tree) tree {
 	if source.Categories == nil {
 		t.conditions = make([]condition, n)
 		for i, c := range source.Column {
-			t.conditions[i] = condition{threshold: source.Threshold[i], column: c}
-			if source.MissingLeft[i] {
-				t.conditions[i].missing = 1
-			}
+			t.conditions[i] = condition{source.Threshold[i], c, source.MissingLeft[i]}
 		}
 	}
 	share := make([]float64, 2*n) // z of the edge's column so far
@@ -246,8 +215,10 @@ type Session struct {
 	*Trees
 	product, sum []float64
 	which        []uint8
-	known        []known   // by tree
-	loose        []float64 // shares that are not kept
+	known        []known          // by tree
+	loose        []float64        // shares that are not kept
+	columns      []float64        // of the rows that are explained together, one after another
+	met          [together]uint64 // by row: a bit for each of a tree's conditions
 }
 
 // A known is what has been worked out for a tree.
@@ -271,7 +242,7 @@ const together = 128
 
 // NewSession begins one.
 func (e *Trees) NewSession() *Session {
-	return &Session{Trees: e, product: make([]float64, e.values), sum: make([]float64, e.values), which: make([]uint8, e.edges), known: make([]known, len(e.trees)), loose: make([]float64, len(e.model.Names))}
+	return &Session{Trees: e, product: make([]float64, e.values), sum: make([]float64, e.values), which: make([]uint8, e.edges), known: make([]known, len(e.trees)), loose: make([]float64, len(e.model.Names)), columns: make([]float64, together*len(e.model.Names))}
 }
 
 // Contributions is Trees.Contributions.
@@ -281,13 +252,15 @@ func (s *Session) Contributions(x models.Matrix) (models.Matrix, error) {
 	}
 	c := models.NewMatrix(s.model.Names, x.Rows())
 	for from := 0; from < x.Rows(); from += together {
-		to := min(from+together, x.Rows())
+		n := min(together, x.Rows()-from)
+		s.turn(x, from, n)
 		for k := range s.trees {
-			columns := s.trees[k].columns
-			for i := from; i < to; i++ {
-				dst := c.Row(i)
-				for j, v := range s.shares(k, x.Row(i)) {
-					dst[columns[j]] += v
+			t := &s.trees[k]
+			t.meet(s.met[:n], s.columns, x, from)
+			for i, met := range s.met[:n] {
+				dst := c.Row(from + i)
+				for j, v := range s.shares(k, met, x.Row(from+i)) {
+					dst[t.columns[j]] += v
 				}
 			}
 		}
@@ -295,15 +268,50 @@ func (s *Session) Contributions(x models.Matrix) (models.Matrix, error) {
 	return c, nil
 }
 
-// shares are what the k-th tree's columns get of a row's value. They are valid
-// until the next call.
-func (s *Session) shares(k int, row []float64) []float64 {
+// turn puts n rows' values by column.
+func (s *Session) turn(x models.Matrix, from, n int) {
+	d := len(x.Names)
+	rows := x.Data[from*d : (from+n)*d]
+	for j := range d {
+		column := s.columns[j*together:][:n]
+		for i := range column {
+			column[i] = rows[i*d+j]
+		}
+	}
+}
+
+// meet finds which conditions each of some rows meets, a bit for each; trees of more
+// than 64 have too many. columns are the rows' values, by column.
+func (t *tree) meet(met []uint64, columns []float64, x models.Matrix, from int) {
+	clear(met)
+	if len(t.Column) > 64 {
+		return
+	}
+	whole := (len(met) + conditions.Lanes - 1) / conditions.Lanes * conditions.Lanes // others' bits are not looked at
+	for i, c := range t.conditions {
+		conditions.Meet(met[:whole], columns[int(c.column)*together:][:whole], c.threshold, c.missing, 1<<i)
+	}
+	if t.conditions != nil {
+		return
+	}
+	for r := range met {
+		row := x.Row(from + r)
+		for i, column := range t.Column {
+			if t.GoesLeft(i, row[column]) {
+				met[r] |= 1 << i
+			}
+		}
+	}
+}
+
+// shares are what the k-th tree's columns get of a row's value, by the conditions that
+// it meets. They are valid until the next call.
+func (s *Session) shares(k int, met uint64, row []float64) []float64 {
 	t, room := &s.trees[k], &s.known[k]
 	n, d := len(t.Column), len(t.columns)
 	if n == 0 {
 		return nil
 	}
-	met := t.met(row)
 	var at int32
 	switch {
 	case n <= fewConditions:
