@@ -245,7 +245,11 @@ func (d *draft) decide() error {
 			d.notes = append(d.notes, Note{Confirm, g.Name, n})
 		}
 		if g.Found.Fields[datasets.EventType] == nil {
-			d.notes = append(d.notes, Note{Confirm, g.Name, fmt.Sprintf("no column holds event types, so every row is taken for a %s", g.Role())})
+			message := fmt.Sprintf("no column is known to hold event types, so every row is taken for a %s", g.Role())
+			if may := g.Found.EventTypes(); len(may) > 0 {
+				message += fmt.Sprintf("; if %s says what happened, shoal init --column event_type=… with its name makes use of it", strings.Join(may, " or "))
+			}
+			d.notes = append(d.notes, Note{Confirm, g.Name, message})
 		} else if !slices.ContainsFunc(g.Found.Types, func(t recognise.TypeRole) bool { return t.Role != datasets.Other }) {
 			d.notes = append(d.notes, Note{Confirm, g.Name, fmt.Sprintf("none of the event types in %s is known; list them under roles, or they count as mere activity", g.Found.Fields[datasets.EventType].Column.Path)})
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/shoal-data/shoal/datasets"
+	"github.com/shoal-data/shoal/datasets/scan"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/onboard/internal/history"
 	"github.com/shoal-data/shoal/jobs/onboard/internal/prose"
@@ -176,11 +177,48 @@ func (d *draft) renderSource(b *strings.Builder, g *recognise.Group) {
 		add("    time_zone: UTC", "CONFIRM: the times carry no zone; name the one their clock was in")
 		flush()
 	}
+	renderUnused(b, r.Unused)
 	if len(r.Empty) > 0 {
 		fmt.Fprintf(b, "    # Not mapped, being null in every row: %s\n", prose.Comment(strings.Join(r.Empty, ", ")))
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "    # CONFIRM: %s.\n", prose.Comment(n))
+	}
+}
+
+// renderUnused lists columns that were taken for nothing, with what is in them: whoever
+// knows one of them to be a field maps it. Values are shown only where there are few,
+// so that no address gets into the file.
+func renderUnused(b *strings.Builder, columns []*scan.ColumnProfile) {
+	const shown, few, values = 25, 50, 4
+	if len(columns) == 0 {
+		return
+	}
+	b.WriteString("    # Not used; whatever is one of the fields of docs/configuration.md can be named above:\n")
+	width := 0
+	for _, c := range columns[:min(shown, len(columns))] {
+		width = max(width, len([]rune(prose.Comment(c.Path))))
+	}
+	for _, c := range columns[:min(shown, len(columns))] {
+		held := fmt.Sprintf("%s different values", prose.Thousands(int64(c.Distinct)))
+		switch {
+		case c.Rows == c.Nulls:
+			held = "null in every row"
+		case c.Distinct <= few:
+			var some []string
+			for _, v := range c.Top[:min(values, len(c.Top))] {
+				some = append(some, prose.Comment(v.Value))
+			}
+			held = strings.Join(some, ", ")
+			if more := c.Distinct - len(some); more > 0 {
+				held += fmt.Sprintf(" and %d more", more)
+			}
+		}
+		path := prose.Comment(c.Path)
+		fmt.Fprintf(b, "    #   %s%s  %s: %s\n", path, strings.Repeat(" ", width-len([]rune(path))), prose.Comment(c.Type), held)
+	}
+	if more := len(columns) - shown; more > 0 {
+		fmt.Fprintf(b, "    #   and %d more\n", more)
 	}
 }
 

@@ -42,6 +42,7 @@ type Recognition struct {
 	MoreTypes int                         // distinct event types beyond those
 	Problems  []string                    // why no source can be made of the files; only a person knows
 	Empty     []string                    // columns that a field's name fits, null in every row
+	Unused    []*scan.ColumnProfile       // further columns of the files, taken for nothing
 	Notes     []string                    // what a person should confirm
 	Zoned     bool                        // times are instants by themselves, whatever the source's zone
 
@@ -425,6 +426,27 @@ func (r *Recognition) fallbacks(p *scan.Profile) {
 	}
 }
 
+// EventTypes are unused columns whose values repeat as kinds of event do, those first
+// that name kinds which are known.
+func (r *Recognition) EventTypes() []string {
+	known := map[string]float64{}
+	var may []string
+	for _, c := range r.Unused {
+		k := contentOf(c)
+		if c.Kind != scan.KindString && c.Kind != scan.KindBytes || k.distinct < 2 || k.distinct > 200 || k.values < 5*k.distinct || k.nullShare > .5 || numericText(c) {
+			continue
+		}
+		may = append(may, c.Path)
+		for _, v := range c.Top {
+			if _, ok := roleOf(v.Value); ok {
+				known[c.Path] += float64(v.Count) / k.values
+			}
+		}
+	}
+	slices.SortStableFunc(may, func(a, b string) int { return cmp.Compare(known[b], known[a]) })
+	return may[:min(3, len(may))]
+}
+
 func (r *Recognition) taken(path string) bool {
 	return slices.ContainsFunc(r.Fields[:], func(c *Choice) bool { return c != nil && c.Column.Path == path })
 }
@@ -443,6 +465,11 @@ func (r *Recognition) settle(p *scan.Profile) {
 			} else {
 				r.Fields[f] = nil
 			}
+		}
+	}
+	for i := range p.Columns {
+		if c := &p.Columns[i]; !c.Partition && !r.taken(c.Path) && !slices.Contains(r.Empty, c.Path) {
+			r.Unused = append(r.Unused, c)
 		}
 	}
 	if p.Rows == 0 {
