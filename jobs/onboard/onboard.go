@@ -24,6 +24,7 @@ import (
 	"github.com/shoal-data/shoal/jobs/onboard/internal/history"
 	"github.com/shoal-data/shoal/jobs/onboard/internal/prose"
 	"github.com/shoal-data/shoal/jobs/onboard/internal/recognise"
+	"github.com/shoal-data/shoal/jobs/quality"
 	"github.com/shoal-data/shoal/jobs/targets"
 )
 
@@ -157,10 +158,11 @@ type draft struct {
 
 	role      string // of the churn target
 	churn     targets.Horizon
-	activity  targets.Gaps // between days with any event
-	buyers    bool         // whether there are purchases
-	span      int          // days from first to last event, both included
-	snapshots int          // training snapshots that the history holds; 0 when it is too short for models
+	activity  targets.Gaps  // between days with any event
+	buyers    bool          // whether there are purchases
+	span      int           // days from first to last event, both included
+	date      timeline.AsOf // the newest day that seems whole
+	snapshots int           // training snapshots that the history holds; 0 when it is too short for models
 	rejected  float64
 }
 
@@ -214,8 +216,25 @@ func (d *draft) read(ctx context.Context, o Options) error {
 	if purchase.Thin() && !activity.Thin() || !d.buyers {
 		from, d.role = activity, config.RoleAny
 	}
-	d.churn, err = targets.SuggestHorizon(from, d.span)
+	if d.churn, err = targets.SuggestHorizon(from, d.span); err != nil {
+		return err
+	}
+	d.date, err = wholeDay(ctx, store, end, history.LastDay(census.First, in.Zone).Today, o.Workers, in.Zone)
 	return err
+}
+
+// wholeDay is the newest day whose events seem to have arrived in full: data are often
+// taken in the middle of a day, and a run of that day would stop at a gate.
+func wholeDay(ctx context.Context, store *timeline.Store, last timeline.AsOf, first int32, workers int, zone *time.Location) (timeline.AsOf, error) {
+	bound := config.Default().Gates.VolumeFall.Warn.Value
+	for back := range 3 {
+		day := last.Add(-back, zone)
+		p, err := quality.Measure(ctx, store, day, first, workers, nil)
+		if err != nil || !p.Fallen(bound) {
+			return day, err
+		}
+	}
+	return last, nil // it is no matter of one day
 }
 
 // decide settles what the file says beyond its sources.
@@ -261,7 +280,10 @@ func (d *draft) decide() error {
 	}
 	c := d.census
 	d.notes = append(d.notes, Note{Found, "", fmt.Sprintf("%s customers, %s events, %s to %s; try shoal run --date %s",
-		prose.Thousands(c.Customers), prose.Thousands(c.Events), first, last, last)})
+		prose.Thousands(c.Customers), prose.Thousands(c.Events), first, last, d.date)})
+	if d.date.Today < last.Today {
+		d.notes = append(d.notes, Note{Found, "", fmt.Sprintf("%s has far fewer events than other days, so it seems not to have arrived in full: %s is the newest whole day", last, d.date)})
+	}
 	return nil
 }
 

@@ -741,3 +741,46 @@ func TestCheckErrors(t *testing.T) {
 		t.Error("zero options accepted")
 	}
 }
+
+// Data that were taken in the middle of a day are run for the day before: their last day
+// would stop at a gate. Several such days, or one that is merely quiet, are no matter of the hour.
+func TestInitSuggestsAWholeDay(t *testing.T) {
+	for name, c := range map[string]struct {
+		last []int // events of the last days
+		want string
+		said bool
+	}{
+		"whole":        {[]int{100}, "2023-03-20", false},
+		"quiet":        {[]int{75}, "2023-03-20", false},
+		"cut off":      {[]int{20}, "2023-03-19", true},
+		"two days":     {[]int{10, 20}, "2023-03-18", true},
+		"a slow decay": {[]int{30, 25, 20, 15}, "2023-03-20", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := time.Date(2023, 3, 20-79, 0, 0, 0, 0, time.UTC)
+			var rows []holey
+			for day := range 80 {
+				n := 95 + day%11
+				if i := day - 80 + len(c.last); i >= 0 {
+					n = c.last[i]
+				}
+				for i := range n {
+					id := fmt.Sprint("c", (i*7+day)%40)
+					rows = append(rows, holey{&id, first.AddDate(0, 0, day).Unix() + int64(i*864)})
+				}
+			}
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "events.parquet"), rows)
+			text, notes, err := initIn(t, dir, 2, "events.parquet")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(text, "then shoal run --date "+c.want+"\n") || strings.Contains(text, "arrived in full") != c.said {
+				t.Errorf("want %s\n%s", c.want, text[:400])
+			}
+			if last := notes[len(notes)-1].String(); strings.Contains(last, "newest whole day") != c.said {
+				t.Errorf("last note %q", last)
+			}
+		})
+	}
+}

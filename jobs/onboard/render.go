@@ -51,7 +51,10 @@ func (d *draft) render() []byte {
 	line("# %s customers, %s events from %s to %s (%d days).", prose.Thousands(c.Customers), prose.Thousands(c.Events),
 		history.LastDay(c.First, zone), history.LastDay(c.Last, zone), d.span)
 	line("# Lines that say CONFIRM hold a guess that somebody who knows the data should look at.")
-	line("# It runs as it is: shoal check, then shoal run --date %s", history.LastDay(c.Last, zone))
+	line("# It runs as it is: shoal check, then shoal run --date %s", d.date)
+	if last := history.LastDay(c.Last, zone); d.date.Today < last.Today {
+		line("# (%s seems not to have arrived in full: it has far fewer events than other days.)", last)
+	}
 	line("")
 	line("sources:")
 	for _, g := range d.groups {

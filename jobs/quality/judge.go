@@ -176,6 +176,13 @@ func (j *Judge) volume() {
 	}
 }
 
+// Fallen says whether the gate volume_fall with such a bound would find too few events
+// on the day that was measured.
+func (p *Profile) Fallen(bound float64) bool {
+	day := p.day()
+	return day.fall() >= bound && day.fallen(bound)
+}
+
 // mix judges what kinds of event there are.
 func (j *Judge) mix(what string, k *kinds, names []string) {
 	now, usual, last := j.Profile.mix(k)

@@ -61,11 +61,11 @@ type Subject struct {
 type Naming struct{ Name, Description string }
 
 // Name gives every segment that is not to be skipped a name of two or more traits, unlike
-// the others' and those used already, and a description in original units.
+// the others' and those used already whatever the order of traits, and a description in original units.
 func Name(segments []Subject, features []string, taken map[string]bool) []Naming {
 	used := map[string]bool{}
 	for n := range taken {
-		used[n] = true
+		used[key(n)] = true
 	}
 	out := make([]Naming, len(segments))
 	for i, s := range segments {
@@ -82,7 +82,7 @@ func Name(segments []Subject, features []string, taken map[string]bool) []Naming
 		g := &out[i]
 		for n := 2; ; n++ {
 			g.Name = label(topics, n)
-			if !used[g.Name] {
+			if !used[key(g.Name)] {
 				break
 			}
 			if n >= len(topics) {
@@ -90,7 +90,7 @@ func Name(segments []Subject, features []string, taken map[string]bool) []Naming
 				break
 			}
 		}
-		used[g.Name] = true
+		used[key(g.Name)] = true
 		var parts []string
 		for _, t := range all {
 			if len(parts) < mostSaid && (math.Abs(t.z) >= notable || len(parts) < 2) && t.kind != coded && !math.IsNaN(s.Typical[t.feature]) {
@@ -100,6 +100,16 @@ func Name(segments []Subject, features []string, taken map[string]bool) []Naming
 		g.Description = strings.Join(parts, ", ")
 	}
 	return out
+}
+
+const between = ", " // two traits of a name
+
+// key is the same for names that say the same in another order: nobody could tell the
+// segments apart.
+func key(name string) string {
+	parts := strings.Split(name, between)
+	slices.Sort(parts)
+	return strings.Join(parts, between)
 }
 
 // label joins the first n traits that are worth a word.
@@ -113,7 +123,7 @@ func label(ts []trait, n int) string {
 	if len(parts) == 0 {
 		return "average customers"
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, between)
 }
 
 // sayings put a value into a sentence about a typical customer of the segment;

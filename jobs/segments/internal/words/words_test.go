@@ -37,6 +37,28 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Names that say the same in another order are the same name.
+func TestNamesInAnotherOrder(t *testing.T) {
+	columns := []string{"purchase_days_per_30d", "spend_365d", "days_since_last_event"}
+	segments := []Subject{
+		{ID: 1, Centre: []float64{2, 1.5, -1}, Typical: []float64{4, 812.5, 3}},
+		{ID: 2, Centre: []float64{1.5, 2, 1}, Typical: []float64{3, 912.5, 30}},
+	}
+	for _, c := range []struct {
+		taken map[string]bool
+		want  [2]string
+	}{
+		{nil, [2]string{"buy often, high spend", "high spend, buy often, not seen lately"}},
+		{map[string]bool{"high spend, buy often": true}, [2]string{"buy often, high spend, active now", "high spend, buy often, not seen lately"}},
+	} {
+		for i, got := range Name(segments, columns, c.taken) {
+			if got.Name != c.want[i] {
+				t.Errorf("with %v taken, segment %d is named %q, want %q", c.taken, i+1, got.Name, c.want[i])
+			}
+		}
+	}
+}
+
 func TestSayings(t *testing.T) {
 	for _, c := range []struct {
 		feature string
