@@ -80,6 +80,9 @@ func tally(values, weights []float64, missing *bool) (distinct, mass []float64) 
 	}
 	values = values[:kept]
 	if weights == nil {
+		if distinct, mass, ok := few(values); ok {
+			return distinct, mass
+		}
 		radix(values)
 	} else {
 		weights = weights[:kept]
@@ -110,6 +113,39 @@ func tally(values, weights []float64, missing *bool) (distinct, mass []float64) 
 		distinct, mass = append(distinct, v), append(mass, w)
 	}
 	return distinct, mass
+}
+
+// few is tally of values without NaN and weights where no more of them are distinct than have a
+// bin each: to count these takes less time than to sort all. ok is false for others.
+func few(values []float64) (distinct, mass []float64, ok bool) {
+	const slots = 4 * (MaxBins + 1)
+	var seen [slots]struct {
+		value float64
+		count int
+	}
+	for _, v := range values {
+		at := math.Float64bits(v) * 0x9e3779b97f4a7c15 >> 54 // 2^10 slots
+		for seen[at].count > 0 && seen[at].value != v {
+			at = (at + 1) % slots
+		}
+		if seen[at].count == 0 {
+			if len(distinct) == MaxBins {
+				return nil, nil, false
+			}
+			distinct = append(distinct, v)
+			seen[at].value = v
+		}
+		seen[at].count++
+	}
+	slices.Sort(distinct)
+	for _, v := range distinct {
+		at := math.Float64bits(v) * 0x9e3779b97f4a7c15 >> 54
+		for seen[at].value != v || seen[at].count == 0 {
+			at = (at + 1) % slots
+		}
+		mass = append(mass, float64(seen[at].count))
+	}
+	return distinct, mass, true
 }
 
 // greedy closes a bin once it weighs its share of what was left when it opened.

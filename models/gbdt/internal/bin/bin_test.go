@@ -222,3 +222,29 @@ func BenchmarkBins(b *testing.B) {
 		})
 	}
 }
+
+// Counting values of which few are distinct gives what sorting them does.
+func TestFew(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 1))
+	counted := 0
+	for name, values := range shapes(r, 5000) {
+		for _, n := range []int{0, 1, MaxBins, MaxBins + 1, 5000} {
+			var missing bool
+			distinct, mass := tally(slices.Clone(values[:n]), slices.Repeat([]float64{1}, n), &missing)
+			if len(distinct) <= MaxBins {
+				counted++
+			}
+			gotDistinct, gotMass := tally(slices.Clone(values[:n]), nil, &missing)
+			if !slices.Equal(gotDistinct, distinct) || !slices.Equal(gotMass, mass) {
+				t.Errorf("%s, %d values: %d distinct ones, want %d", name, n, len(gotDistinct), len(distinct))
+			}
+			kept := slices.DeleteFunc(slices.Clone(values[:n]), math.IsNaN)
+			if _, _, ok := few(kept); ok != (len(distinct) <= MaxBins) {
+				t.Errorf("%s, %d values: few is %v of %d distinct ones", name, n, ok, len(distinct))
+			}
+		}
+	}
+	if counted == 0 {
+		t.Error("no values were counted")
+	}
+}

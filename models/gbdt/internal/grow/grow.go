@@ -295,7 +295,7 @@ func (t *Table) record(tree *Tree, s split, l *Leaf) {
 }
 
 // parallelRows is how many rows are worth dividing in two places at once.
-const parallelRows = 1 << 14
+const parallelRows = 1 << 12
 
 // partition moves the rows that go right behind those that go left and returns
 // how many go left. Both keep their order.
@@ -348,7 +348,9 @@ func (g *growth) examine(small, large *Leaf, parent *histogram) {
 			clear(small.hist.wide[blk.from:blk.to])
 		}
 		for lo := 0; lo < len(rows); lo += kernel.MaxRows {
-			clear(h)
+			for c := range h {
+				clear(h[c][:g.table.columns[blk.from+c].sums()])
+			}
 			kernel.Histogram(h, blk.bins, blk.stride, rows[lo:min(lo+kernel.MaxRows, len(rows))], g.coarse)
 			if wide {
 				for c := range h {
@@ -359,7 +361,7 @@ func (g *growth) examine(small, large *Leaf, parent *histogram) {
 		if !root {
 			narrow := large.Hi-large.Lo <= kernel.MaxRows
 			for c := blk.from; c < blk.to; c++ {
-				parent.subtract(small.hist, c, narrow)
+				parent.subtract(small.hist, c, g.table.columns[c].sums(), narrow)
 			}
 		}
 	}
@@ -419,14 +421,24 @@ func (h *histogram) at(column, bin int) kernel.Sums {
 	return kernel.Unpack(h.packed[column][bin])
 }
 
-// subtract takes other from one column of h; narrow says that what is left is
-// that of at most kernel.MaxRows rows, and goes into packed.
-func (h *histogram) subtract(other *histogram, column int, narrow bool) {
+// column writes a column's sums.
+func (h *histogram) column(c int, sums []kernel.Sums, wide bool) []kernel.Sums {
+	if wide {
+		copy(sums, h.wide[c][:])
+		return sums
+	}
+	for b := range sums {
+		sums[b] = kernel.Unpack(h.packed[c][b])
+	}
+	return sums
+}
+
+// subtract takes the first so many sums of other from one column of h; narrow says that
+// what is left is that of at most kernel.MaxRows rows, and goes into packed.
+func (h *histogram) subtract(other *histogram, column, sums int, narrow bool) {
 	p := &h.packed[column]
 	if !h.isWide {
-		for b, v := range other.packed[column] {
-			p[b] -= v
-		}
+		p.Subtract(&other.packed[column], sums)
 		return
 	}
 	w := &h.wide[column]

@@ -124,6 +124,11 @@ func (g *growth) findIn(l *Leaf, k int, wide bool) (best split) {
 		return split{}
 	}
 	numeric, categorical := g.judge(l, false), g.judge(l, true)
+	plain := !numeric.monotone && g.p.L1 == 0
+	var search *kernel.Search
+	if plain {
+		search = numeric.search()
+	}
 	blk := &g.table.blocks[k]
 	var sums [256]kernel.Sums
 	for c := blk.from; c < blk.to; c++ {
@@ -131,22 +136,14 @@ func (g *growth) findIn(l *Leaf, k int, wide bool) (best split) {
 			continue
 		}
 		col := &g.table.columns[c]
-		n := col.values
-		if col.missing {
-			n++
-		}
-		if wide {
-			copy(sums[:n], l.hist.wide[c][:n])
-		} else {
-			for b, v := range l.hist.packed[c][:n] {
-				sums[b] = kernel.Unpack(v)
-			}
-		}
 		var s split
-		if col.category {
-			s = categorical.categories(col, sums[:n], l.weights[c])
-		} else {
-			s = numeric.thresholds(col, sums[:n], l.weights[c])
+		switch {
+		case col.category:
+			s = categorical.categories(col, l.hist.column(c, sums[:col.sums()], wide), l.weights[c])
+		case plain && l.weights[c] == nil:
+			s = numeric.plainThreshold(col, l.hist, c, wide, search, best.gain)
+		default:
+			s = numeric.thresholds(col, l.hist.column(c, sums[:col.sums()], wide), l.weights[c])
 		}
 		s.column = c
 		best = best.better(s)
@@ -157,9 +154,6 @@ func (g *growth) findIn(l *Leaf, k int, wide bool) (best split) {
 // thresholds is the best split of a numeric column; weights, when known, are the
 // bins' exact ones.
 func (j *judge) thresholds(col *column, sums []kernel.Sums, weights []float64) (best split) {
-	if weights == nil && !j.monotone && j.p.L1 == 0 {
-		return j.plainThresholds(col, sums)
-	}
 	var missing kernel.Sums
 	var missingWeight float64
 	last := col.values - 2 // the last bin to go left
@@ -199,58 +193,47 @@ func (j *judge) thresholds(col *column, sums []kernel.Sums, weights []float64) (
 	return best
 }
 
-// plainThresholds is thresholds where weights are estimated and nothing bounds or
-// shrinks the leaves' values: the same without the cases. It counts in coarse units, in
-// which sums are whole numbers and their differences exact.
-func (j *judge) plainThresholds(col *column, sums []kernel.Sums) (best split) {
-	var missingG, missingH float64
-	last := col.values - 2 // the last bin to go left
-	if col.missing && sums[col.values].H > 0 {
-		missingG, missingH = float64(sums[col.values].G), float64(sums[col.values].H)
-		last++ // all values left, missing ones right
-	}
-	g, h, l2 := float64(j.sums.G), float64(j.sums.H), j.l2/j.perH
+// search looks for thresholds where weights are estimated and nothing bounds or shrinks
+// the leaves' values.
+func (j *judge) search() *kernel.Search {
 	least := max((float64(j.p.MinLeafRows)-.5)/j.perWeight, j.p.MinLeafHessian/j.perH)
-	most := h - least
-	bin, missingLeft := -1, false
-	var highest, leftG, leftH float64
-	for b, s := range sums[:last+1] {
-		if s.H == 0 {
-			continue // no row: the same split as before
-		}
-		leftG += float64(s.G)
-		leftH += float64(s.H)
-		if leftH >= least && leftH <= most {
-			rightG := g - leftG
-			if v := leftG*leftG/(leftH+l2) + rightG*rightG/(h-leftH+l2); v > highest {
-				highest, bin, missingLeft = v, b, false
-			}
-		}
-		if missingH == 0 || b == col.values-1 {
-			continue
-		}
-		if withH := leftH + missingH; withH >= least && withH <= most {
-			withG := leftG + missingG
-			rightG := g - withG
-			if v := withG*withG/(withH+l2) + rightG*rightG/(h-withH+l2); v > highest {
-				highest, bin, missingLeft = v, b, true
-			}
-		}
+	return kernel.NewSearch(j.sums, j.l2/j.perH, least)
+}
+
+// plainThreshold is thresholds by a search: the same without the cases, if it gains more than beat.
+func (j *judge) plainThreshold(col *column, h *histogram, c int, wide bool, search *kernel.Search, beat float64) split {
+	var score float64
+	var bin int
+	var missingLeft bool
+	if wide {
+		score, bin, missingLeft = search.BestWide(&h.wide[c], col.values)
+	} else {
+		score, bin, missingLeft = search.Best(&h.packed[c], col.values)
 	}
-	gain := float64(highest*(j.perG*j.perG/j.perH)) - j.own
-	if bin < 0 || !(gain > j.p.MinGain) || gain <= 1e-12*j.own {
+	gain := float64(score*(j.perG*j.perG/j.perH)) - j.own
+	if bin < 0 || !(gain > max(j.p.MinGain, beat)) || gain <= 1e-12*j.own {
 		return split{}
 	}
-	best = split{gain: gain, bin: bin, missingLeft: missingLeft}
-	for _, s := range sums[:bin+1] {
-		best.left.G += s.G
-		best.left.H += s.H
+	best := split{gain: gain, bin: bin, missingLeft: missingLeft}
+	var missing kernel.Sums
+	if wide {
+		for _, s := range h.wide[c][:bin+1] {
+			best.left.G += s.G
+			best.left.H += s.H
+		}
+		missing = h.wide[c][col.values]
+	} else {
+		var sum int64
+		for _, v := range h.packed[c][:bin+1] {
+			sum += v
+		}
+		best.left, missing = kernel.Unpack(sum), kernel.Unpack(h.packed[c][col.values])
 	}
 	switch {
 	case missingLeft:
-		best.left.G += sums[col.values].G
-		best.left.H += sums[col.values].H
-	case missingH == 0:
+		best.left.G += missing.G
+		best.left.H += missing.H
+	case missing.H == 0:
 		// Nothing tells where missing values belong: with the heavier side.
 		best.missingLeft = 2*best.left.H >= j.sums.H
 	}

@@ -32,6 +32,14 @@ type column struct {
 	bins     []byte // n
 }
 
+// sums is how many entries of a histogram the column has.
+func (c *column) sums() int {
+	if c.missing {
+		return c.values + 1
+	}
+	return c.values
+}
+
 // A block is adjacent columns, [from, to), whose bins lie together by row.
 type block struct {
 	from, to int
@@ -55,6 +63,10 @@ func (t *Table) Varies() []bool {
 // a second-level cache.
 const blockColumns = 128
 
+// gathered is how many columns are read from a matrix at once: a row's values of them lie side by
+// side, and to fetch one from memory is to fetch the others.
+const gathered = 4
+
 // NewTable bins the rows of x, w being their weights or nil. A value that is NaN is missing.
 func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*Table, error) {
 	n, d := x.Rows(), x.Cols()
@@ -64,29 +76,44 @@ func NewTable(ctx context.Context, p Settings, x models.Matrix, w []float64) (*T
 	if sample != nil {
 		size = len(sample)
 	}
-	rooms := sync.Pool{New: func() any { return new([2][]float64{make([]float64, size), nil}) }}
-	err := numeric.Chunks(ctx, p.Workers, d, 1, func(j, _, _ int) {
-		room := rooms.Get().(*[2][]float64)
+	rooms := sync.Pool{New: func() any { return new([gathered + 1][]float64) }}
+	err := numeric.Chunks(ctx, p.Workers, d, gathered, func(_, from, to int) {
+		room := rooms.Get().(*[gathered + 1][]float64)
 		defer rooms.Put(room)
-		values, weights := room[0], room[1]
-		if w != nil && weights == nil {
-			weights = make([]float64, size)
-			room[1] = weights
+		columns, weights := room[:to-from], &room[gathered]
+		for c := range columns {
+			if columns[c] == nil {
+				columns[c] = make([]float64, size)
+			}
 		}
-		for k := range values {
+		for k := range size {
 			i := k
 			if sample != nil {
 				i = int(sample[k])
 			}
-			values[k] = x.Data[i*d+j]
-			if w != nil {
-				weights[k] = w[i]
+			for c, v := range x.Data[i*d+from : i*d+to] {
+				columns[c][k] = v
 			}
 		}
-		if slices.Contains(p.Categorical, x.Names[j]) {
-			mappers[j] = bin.Categorical(values, weights, p.MaxBins)
-		} else {
-			mappers[j] = bin.Numeric(values, weights, p.MaxBins)
+		for c, values := range columns {
+			j := from + c
+			if w != nil {
+				if *weights == nil {
+					*weights = make([]float64, size)
+				}
+				for k := range *weights { // binning overwrites them
+					i := k
+					if sample != nil {
+						i = int(sample[k])
+					}
+					(*weights)[k] = w[i]
+				}
+			}
+			if slices.Contains(p.Categorical, x.Names[j]) {
+				mappers[j] = bin.Categorical(values, *weights, p.MaxBins)
+			} else {
+				mappers[j] = bin.Numeric(values, *weights, p.MaxBins)
+			}
 		}
 	})
 	if err != nil {

@@ -115,6 +115,17 @@ func LeafSums(rows []uint32, fine []int64) Sums {
 	return s
 }
 
+// Subtract takes the first n sums of another histogram away.
+func (p *Packed) Subtract(o *Packed, n int) {
+	for b := 0; b < n; b += 4 { // Entries is a multiple of 4
+		x, y := (*[4]int64)(p[b:]), (*[4]int64)(o[b:])
+		x[0] -= y[0]
+		x[1] -= y[1]
+		x[2] -= y[2]
+		x[3] -= y[3]
+	}
+}
+
 // Add adds a Packed histogram.
 func (w *Wide) Add(p *Packed) {
 	for b, v := range p {

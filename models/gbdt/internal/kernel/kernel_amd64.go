@@ -34,3 +34,18 @@ func logistic(fine []int64, coarse []int32, score, y, w []float64, s Scale) int 
 //
 //go:noescape
 func logisticAVX2(fine *int64, coarse *int32, score, y, w *float64, n int, scaleG, scaleH float64)
+
+// scan looks at the first n thresholds of a column.
+func (s *Search) scan(p *Packed, n int) {
+	if !hasAVX2 {
+		s.scanGo(p, n)
+		return
+	}
+	scanAVX2(p, n, s, s.missingH[0] > 0)
+}
+
+// scanAVX2 is scanGo four bins at a time, n being rounded up to whole fours and the lanes
+// judged apart. What lies beyond the last threshold leaves nothing on the right, which is not allowed.
+//
+//go:noescape
+func scanAVX2(p *Packed, n int, s *Search, missing bool)

@@ -200,3 +200,105 @@ unweighted:
 	JLT  four
 	VZEROUPPER
 	RET
+
+QUAD(two52, $0x4330000000000000)
+QUAD(bias31, $0x4330000080000000) // as a number 2^52 + 2^31
+QUAD(nought, $0)
+QUAD(fours, $4)
+DATA lanes<>+0(SB)/8, $0
+DATA lanes<>+8(SB)/8, $1
+DATA lanes<>+16(SB)/8, $2
+DATA lanes<>+24(SB)/8, $3
+GLOBL lanes<>(SB), RODATA|NOPTR, $32
+
+// Sums of the next four bins with all before: Y0 of gradients, Y1 of Hessians, as numbers.
+// Y12 has all before.
+#define SUMS \
+	VMOVDQU    (DI), Y0 \
+	VPSLLDQ    $8, Y0, Y1 \
+	VPADDQ     Y1, Y0, Y0 \
+	VPERM2I128 $0x08, Y0, Y0, Y1 \
+	VPSHUFD    $0xee, Y1, Y1 \
+	VPADDQ     Y1, Y0, Y0 \
+	VPADDQ     Y12, Y0, Y1 \
+	VPERMQ     $0xff, Y1, Y12 \
+	VPSRLQ     $32, Y1, Y0 \
+	VPXOR      bias31<>(SB), Y0, Y0 \
+	VSUBPD     bias31<>(SB), Y0, Y0 \
+	VPBLENDD   $0xaa, two52<>(SB), Y1, Y1 \
+	VSUBPD     two52<>(SB), Y1, Y1
+
+// The score of Y0 and Y1 on the left, kept where it is above best.
+#define JUDGE(best, bin) \
+	VSUBPD    Y0, Y13, Y2 \
+	VMULPD    Y2, Y2, Y2 \
+	VSUBPD    Y1, Y14, Y3 \
+	VADDPD    Y15, Y3, Y3 \
+	VDIVPD    Y3, Y2, Y2 \
+	VMULPD    Y0, Y0, Y3 \
+	VADDPD    Y15, Y1, Y4 \
+	VDIVPD    Y4, Y3, Y3 \
+	VADDPD    Y2, Y3, Y2 \
+	VCMPPD    $0x1d, 96(SI), Y1, Y3 \
+	VCMPPD    $0x12, 128(SI), Y1, Y4 \
+	VANDPD    Y4, Y3, Y3 \
+	VCMPPD    $0x1e, best, Y2, Y4 \
+	VANDPD    Y4, Y3, Y3 \
+	VBLENDVPD Y3, Y2, best, best \
+	VBLENDVPD Y3, Y5, bin, bin
+
+// func scanAVX2(p *Packed, n int, s *Search, missing bool)
+//
+// DI bins to come, CX how many, SI the search. Y5 numbers of the bins, Y6 and Y7 the best
+// with missing values on the right, Y8 and Y9 on the left, Y10 and Y11 the missing
+// values, Y13 to Y15 the leaf's gradients, Hessians and l2.
+TEXT ·scanAVX2(SB), NOSPLIT, $0-25
+	MOVQ    p+0(FP), DI
+	MOVQ    n+8(FP), CX
+	MOVQ    s+16(FP), SI
+	MOVBLZX missing+24(FP), AX
+	VMOVUPD 0(SI), Y13
+	VMOVUPD 32(SI), Y14
+	VMOVUPD 64(SI), Y15
+	VMOVDQU lanes<>(SB), Y5
+	VXORPD  Y6, Y6, Y6
+	VXORPD  Y7, Y7, Y7
+	VXORPD  Y8, Y8, Y8
+	VXORPD  Y9, Y9, Y9
+	VXORPD  Y12, Y12, Y12
+	TESTL   AX, AX
+	JNE     both
+
+plain:
+	SUMS
+	JUDGE(Y6, Y7)
+	VPADDQ fours<>(SB), Y5, Y5
+	ADDQ   $32, DI
+	SUBQ   $4, CX
+	JGT    plain
+	JMP    done
+
+both:
+	VMOVUPD 160(SI), Y10
+	VMOVUPD 192(SI), Y11
+
+more:
+	SUMS
+	JUDGE(Y6, Y7)
+	VADDPD Y10, Y0, Y0
+	VCMPPD $0x1e, nought<>(SB), Y1, Y2
+	VANDPD Y11, Y2, Y2               // no missing values before the first row
+	VADDPD Y2, Y1, Y1
+	JUDGE(Y8, Y9)
+	VPADDQ fours<>(SB), Y5, Y5
+	ADDQ   $32, DI
+	SUBQ   $4, CX
+	JGT    more
+
+done:
+	VMOVUPD Y6, 224(SI)
+	VMOVDQU Y7, 256(SI)
+	VMOVUPD Y8, 288(SI)
+	VMOVDQU Y9, 320(SI)
+	VZEROUPPER
+	RET
