@@ -81,7 +81,28 @@ func (d *draft) render() []byte {
 
 	line("")
 	d.renderTargets(line)
+	if !d.buyers {
+		d.renderStages(line)
+	}
 	return []byte(b.String())
+}
+
+// renderStages writes a lifecycle that goes by activity: the built-in one goes by purchases,
+// without which every customer would be a prospect for ever.
+func (d *draft) renderStages(line func(string, ...any)) {
+	line("")
+	line("# There are no purchases, so a customer's stage goes by activity of any kind, in steps of the churn window.")
+	line("rules:")
+	line("  - name: lifecycle_stage")
+	line("    cells:")
+	line("      - {name: new, when: [days_since_first_event <= 30]}")
+	for _, stage := range []struct {
+		name  string
+		times int
+	}{{"active", 1}, {"at_risk", 2}, {"lapsed", 6}} {
+		line("      - {name: %s, when: [days_since_last_event <= %d]}", stage.name, stage.times*d.churn.Days)
+	}
+	line("    otherwise: churned")
 }
 
 func (d *draft) renderSource(b *strings.Builder, g *recognise.Group) {
