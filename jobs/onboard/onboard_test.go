@@ -684,6 +684,10 @@ func TestFindings(t *testing.T) {
 			}
 			return r
 		}, "", []string{"warning customers.busiest"}},
+		"alike": {func(r []plain) []plain {
+			r[0].Customer, r[1].Customer, r[2].Customer = " c7", "C7 ", "C8"
+			return r
+		}, "", []string{"warning customers.alike"}},
 		"repeated ids": {func(r []plain) []plain {
 			for i := range r {
 				r[i].ID = fmt.Sprint("e", i%30)
