@@ -123,7 +123,6 @@ var large = map[string]string{
 	"features/timeline": "one log, from appended events to histories and outcomes; who may see which events is decided in one place",
 	"jobs/segments":     "a night of a segmentation: divided, recognised, described and laid out share one state; naming, kinship and the roll of customers are packages below",
 	"jobs/report":       "one page: a file a section of it; drawing and the questions to the tables are packages below",
-	"jobs/predict":      "one answer: sample, split, fits, calibration, test and alarms share the rows that may be seen; divided, what a model has not learnt from would be decided in several places",
 	"jobs/publish":      "one protocol: staging, lease, placing, pointer and manifest hold only together",
 }
 

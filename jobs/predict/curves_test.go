@@ -5,11 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/shoal-data/shoal/jobs/predict/evidence"
 	"github.com/shoal-data/shoal/models"
 )
 
 // curve is the points of a model's curve by place.
-func curve(a *Answer, model, split, name string) (points []CurvePoint) {
+func curve(a *Answer, model, split, name string) (points []evidence.CurvePoint) {
 	for _, c := range a.Curves {
 		if c.Model == model && c.Split == split && c.Curve == name {
 			points = append(points, c)

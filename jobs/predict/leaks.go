@@ -8,28 +8,17 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/predict/evidence"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/gbdt"
 	"github.com/shoal-data/shoal/models/metrics"
 )
 
-// Labels are the labels of a target at a snapshot, or what is known of the
-// customers whose outcome is still to come: a row of label_audit.
-type Labels struct {
-	Target, Split, Snapshot string
-	Customers               int // of the snapshot's table: all at the run's date, a sample at others
-	Eligible                int
-	Positives, Negatives    int
-	Lapsed                  int // had such events, but none within active_within
-	Never                   int // never had an event that makes eligible
-	Censored                int // eligible, with an outcome window that is not over
-}
-
 // audit counts the customers of every snapshot by their standing and label.
 func (a *Answer) audit(q Question, in Input) error {
 	count := func(split string, at timeline.AsOf, t *features.Table) error {
-		l := Labels{Target: q.Name, Split: split, Snapshot: at.String()}
+		l := evidence.Labels{Target: q.Name, Split: split, Snapshot: at.String()}
 		standing, err := t.Values(StandingColumn(q.Name))
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/predict/evidence"
 	"github.com/shoal-data/shoal/jobs/targets"
 )
 
@@ -162,7 +163,7 @@ func TestLabelAudit(t *testing.T) {
 		if k < 3 {
 			tab, split = past[asOf(t, l.Snapshot).Today], []string{"train", "train", "test"}[k]
 		}
-		want := Labels{Target: "churn", Split: split, Snapshot: tab.AsOf.String(), Customers: 900}
+		want := evidence.Labels{Target: "churn", Split: split, Snapshot: tab.AsOf.String(), Customers: 900}
 		standing, _ := tab.Values(StandingColumn("churn"))
 		for i, s := range standing {
 			switch {

@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/predict/evidence"
 	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/jobs/targets"
 	"github.com/shoal-data/shoal/models"
@@ -92,9 +93,9 @@ type Answer struct {
 	Tested          []float64             // its probabilities of the test snapshot's eligible customers
 	Learnt          *scoring.Distribution // the scores of the run that learnt it; nil when nobody was scored
 	Metrics         []outputs.Metric
-	Calibration     []Reliability
-	Curves          []CurvePoint
-	Audit           []Labels
+	Calibration     []evidence.Reliability
+	Curves          []evidence.CurvePoint
+	Audit           []evidence.Labels
 	Summary         Summary
 	Warnings        []models.Warning
 }
@@ -287,7 +288,7 @@ func (a *Answer) score(ctx context.Context, p Params, in Input) error {
 		return err
 	}
 	a.Summary.Scored = a.Scored
-	a.forecastCurves(in.Score.AsOf.String())
+	a.Curves = append(a.Curves, evidence.Forecast(a.Name, a.Fitted.Name, in.Score.AsOf.String(), a.Probability)...)
 	return nil
 }
 
@@ -587,8 +588,8 @@ func (a *Answer) measure(ctx context.Context, p Params, q Question, t *tested, y
 		a.Metrics = append(a.Metrics, m)
 	}
 	for _, r := range b.Reliability(10, metrics.EqualCount) {
-		a.Calibration = append(a.Calibration, Reliability{Target: q.Name, Model: t.Name, Snapshot: q.Schedule.Test.String(), ReliabilityBin: r})
+		a.Calibration = append(a.Calibration, evidence.Reliability{Target: q.Name, Model: t.Name, Snapshot: q.Schedule.Test.String(), ReliabilityBin: r})
 	}
-	a.curves(q, t)
+	a.Curves = append(a.Curves, evidence.Tested(q.Name, t.Name, q.Schedule.Test.String(), b)...)
 	return nil
 }

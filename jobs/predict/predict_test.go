@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -256,6 +257,38 @@ func TestTheTestSnapshotIsNotSeenByWhatIsMeasured(t *testing.T) {
 	one, err := run(t, p, q, in)
 	if err != nil || fmt.Sprint(one.Probability) != fmt.Sprint(got.Probability) || !reflect.DeepEqual(one.Summary, got.Summary) || !reflect.DeepEqual(one.Effects, got.Effects) {
 		t.Errorf("another number of workers gave other answers: %v", err)
+	}
+}
+
+// Questions of other dates by turns are each answered from their own dates' rows, whether one is
+// worked on at a time or two, and as when they are asked alone.
+func TestQuestionsOfOtherDates(t *testing.T) {
+	// On one processor a question's goroutine does not begin before the next sample is made.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	q, in, _ := world(t, 0.5, 1.5, 300)
+	earlier := q
+	earlier.Schedule = targets.Schedule{Train: q.Schedule.Train[:1], Test: q.Schedule.Train[1]}
+	questions := []Question{q, earlier, q, earlier}
+	p := params
+	p.Baselines = false
+	for workers := 1; workers <= 2; workers++ {
+		p.Workers = workers
+		var got []*Answer
+		if err := Run(t.Context(), p, questions, in, func(a *Answer) { got = append(got, a) }); err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range got {
+			want, err := run(t, p, questions[i], in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fmt.Sprint(a.Probability) != fmt.Sprint(want.Probability) || fmt.Sprint(a.Metrics) != fmt.Sprint(want.Metrics) || !reflect.DeepEqual(a.Summary, want.Summary) {
+				t.Errorf("%d workers, question %d: not as when it is asked alone: AUC %v, log-loss %v; alone %v and %v", workers, i, *a.Summary.AUC.Model, *a.Summary.LogLoss.Model, *want.Summary.AUC.Model, *want.Summary.LogLoss.Model)
+			}
+		}
+		if len(got) != len(questions) {
+			t.Errorf("%d answers of %d questions", len(got), len(questions))
+		}
 	}
 }
 

@@ -1,11 +1,10 @@
-package predict
+package evidence
 
 import (
 	"math"
 	"slices"
 
 	"github.com/shoal-data/shoal/jobs/outputs"
-	"github.com/shoal-data/shoal/jobs/scoring"
 	"github.com/shoal-data/shoal/models/metrics"
 )
 
@@ -34,11 +33,11 @@ type CurvePoint struct {
 	Customers, Positives, Expected float64
 }
 
-// curves appends what a model's ranking and probabilities are worth on the test snapshot.
-func (a *Answer) curves(q Question, t *tested) {
-	b, nan := t.binary, math.NaN()
-	at := CurvePoint{Target: q.Name, Model: t.Name, Split: "test", Snapshot: q.Schedule.Test.String(), Customers: nan, Positives: nan, Expected: nan}
-	add := func(c CurvePoint) { a.Curves = append(a.Curves, c) }
+// Tested is what a model's ranking and probabilities are worth on the test snapshot.
+func Tested(target, model, snapshot string, b *metrics.Binary) (points []CurvePoint) {
+	nan := math.NaN()
+	at := CurvePoint{Target: target, Model: model, Split: "test", Snapshot: snapshot, Customers: nan, Positives: nan, Expected: nan}
+	add := func(c CurvePoint) { points = append(points, c) }
 	for _, c := range []struct {
 		name string
 		of   []metrics.Point
@@ -59,26 +58,27 @@ func (a *Answer) curves(q Question, t *tested) {
 		at.Curve, at.X, at.Y = curveBudget, at.Customers, at.Positives
 		budget = append(budget, at)
 	}
-	a.Curves = append(a.Curves, budget...)
+	points = append(points, budget...)
 	at.Expected = nan
 	for i, s := range b.Distribution(scoreBins) {
 		at.Curve, at.Point, at.X, at.Y = curveScores, i, s.Low, float64(s.Rows)/float64(b.Rows())
 		at.Customers, at.Positives = float64(s.Rows), float64(s.Positives)
 		add(at)
 	}
+	return points
 }
 
-// forecastCurves appends what contacting the customers of the run's date should bring, and how
-// they are spread.
-func (a *Answer) forecastCurves(date string) {
-	p := make([]float64, 0, a.Scored)
-	for _, v := range a.Probability {
+// Forecast is what contacting the customers of the run's date should bring, by the probabilities of the
+// champion, and how they are spread. Customers of probability NaN are not among them.
+func Forecast(target, model, date string, probability []float64) (points []CurvePoint) {
+	p := make([]float64, 0, len(probability))
+	for _, v := range probability {
 		if !math.IsNaN(v) {
 			p = append(p, v)
 		}
 	}
 	if len(p) == 0 {
-		return
+		return nil
 	}
 	slices.SortFunc(p, func(a, b float64) int {
 		switch {
@@ -90,7 +90,7 @@ func (a *Answer) forecastCurves(date string) {
 		return 0
 	})
 	nan := math.NaN()
-	at := CurvePoint{Target: a.Name, Model: a.Fitted.Name, Split: "score", Snapshot: date, Champion: true, Curve: curveBudget, Positives: nan}
+	at := CurvePoint{Target: target, Model: model, Split: "score", Snapshot: date, Champion: true, Curve: curveBudget, Positives: nan}
 	sum, taken := 0.0, 0
 	for i := range curveSteps + 1 {
 		k := float64(i) * float64(len(p)) / curveSteps
@@ -102,7 +102,7 @@ func (a *Answer) forecastCurves(date string) {
 			at.Expected += part * p[taken]
 		}
 		at.Y = at.Expected
-		a.Curves = append(a.Curves, at)
+		points = append(points, at)
 	}
 	var bins [scoreBins]int
 	for _, v := range p {
@@ -111,16 +111,14 @@ func (a *Answer) forecastCurves(date string) {
 	at.Curve, at.Expected = curveScores, nan
 	for i, n := range bins {
 		at.Point, at.X, at.Y, at.Customers = i, float64(i)/scoreBins, float64(n)/float64(len(p)), float64(n)
-		a.Curves = append(a.Curves, at)
+		points = append(points, at)
 	}
+	return points
 }
 
 // CurveTable holds every curve, point by point. Columns of stamp follow the first.
-func CurveTable(all []*Answer, stamp []outputs.Column) outputs.Table {
-	var l outputs.Layout[CurvePoint]
-	for _, a := range all {
-		l.Rows = append(l.Rows, a.Curves...)
-	}
+func CurveTable(points []CurvePoint, stamp []outputs.Column) outputs.Table {
+	l := outputs.Layout[CurvePoint]{Rows: points}
 	number := func(name, unit, meaning string, v func(c CurvePoint) float64) outputs.Column {
 		return l.Float(name, unit, meaning, v)
 	}
@@ -141,16 +139,4 @@ func CurveTable(all []*Answer, stamp []outputs.Column) outputs.Table {
 		number("expected_positives", "customers", "gains, budget: the sum of their probabilities.", func(c CurvePoint) float64 { return c.Expected }),
 		outputs.Boolean("champion", "Whether the scores of the run come from this model.", func(i int) bool { return l.Rows[i].Champion }),
 	})
-}
-
-// EffectTable says what every feature does to the champions' predictions. Columns
-// of stamp follow the first.
-func EffectTable(all []*Answer, stamp []outputs.Column) outputs.Table {
-	var explained []scoring.Explained
-	for _, a := range all {
-		if a.Effects != nil {
-			explained = append(explained, scoring.Explained{Target: a.Name, Model: a.Fitted.Name, Effects: a.Effects})
-		}
-	}
-	return scoring.EffectTable(explained, stamp)
 }
