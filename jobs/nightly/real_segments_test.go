@@ -27,7 +27,7 @@ func TestRealSegments(t *testing.T) {
 	for _, e := range []struct {
 		name, date string
 		k          int // 0 lets the data choose
-	}{{"online_retail", "2011-12-09", 0}, {"online_retail", "2011-12-09", 5}, {"cdnow_master", "1998-06-30", 0}, {"complete_journey", "2017-12-31", 0}} {
+	}{{"online_retail", "2011-12-09", 0}, {"online_retail", "2011-12-09", 5}, {"cdnow_master", "1998-06-30", 0}, {"cdnow_master", "1998-06-30", 5}, {"complete_journey", "2017-12-31", 0}} {
 		c := exampleConfig(t, e.name, data)
 		c.Out, c.Targets = t.TempDir(), nil
 		if e.k > 0 {

@@ -31,7 +31,7 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 			return err
 		}
 		if fit.K == 0 {
-			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers (a number as k divides them all the same)", d.KMin, d.KMax)
+			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers (%s)", d.KMin, d.KMax, d.allTheSame())
 			d.forget()
 			return nil
 		}
@@ -111,6 +111,18 @@ func (d *division) weigh(ctx context.Context, prepared *transform.Model, z model
 		// More segments were hidden by columns that tell nothing: now columns count by these.
 		z, fit.K, labels = weighed, k, nil
 	}
+}
+
+// allTheSame says what a fixed number would do where customers are one cloud: the largest
+// whose every segment comes out again of resamples cuts it the same way tomorrow.
+func (d *division) allTheSame() string {
+	p := clustercount.DefaultParams()
+	for _, c := range slices.Backward(d.Curve) {
+		if c.Jaccard >= p.Stable && c.Strength >= p.FairStrength {
+			return fmt.Sprintf("k: %d divides them all the same, and steadily: Jaccard %.2f", c.K, c.Jaccard)
+		}
+	}
+	return "a number as k divides them all the same"
 }
 
 // settle takes a number for which a smaller one was chosen: gaps that are wider now are
