@@ -114,12 +114,19 @@ func (c *Coder) shard(s *dictShard, rows, out []uint32, number uint32, value fun
 		for k, i := range rows {
 			c.slots[k] = s.slots[(c.hashes[i]>>dictShardBits)&mask]
 		}
+		for k, i := range rows {
+			h, slot := c.hashes[i], c.slots[k]
+			for at := h >> dictShardBits; slot != 0 && (slot^h)&upperHalf != 0; slot = s.slots[at&mask] {
+				at++
+			}
+			c.slots[k] = slot
+		}
 	} else {
 		clear(c.slots)
 	}
-	for k, i := range rows {
+	for k := range rows {
 		c.held[k] = ""
-		if slot := c.slots[k]; slot != 0 && (slot^c.hashes[i])&upperHalf == 0 {
+		if slot := c.slots[k]; slot != 0 {
 			c.held[k] = s.values[uint32(slot)-1]
 		}
 	}

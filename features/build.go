@@ -21,7 +21,7 @@ import (
 // bucket.
 func Build(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error, done func(bucket int)) error {
 	var builders []*builder
-	builders = newBuilders(store, families, snapshots, workers, func(w int, b Batch) error {
+	builders = newBuilders(store.IDType(), store.Values, families, snapshots, workers, func(w int, b Batch) error {
 		defer builders[w].reuse(b)
 		return deliver(w, b)
 	})
@@ -41,13 +41,19 @@ func Build(ctx context.Context, store *timeline.Store, families []Family, snapsh
 // for one batch at a time, in the order of the buckets. done, which may be nil,
 // hears of each finished bucket.
 func Stream(ctx context.Context, store *timeline.Store, families []Family, snapshots []Snapshot, workers int, write func(b Batch) error, done func(bucket int)) (timeline.Census, error) {
+	builders, turn := heldBuilders(store.IDType(), store.Values, families, snapshots, workers, write, done)
+	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
+	return store.Drain(ctx, workers, visit, turn)
+}
+
+// heldBuilders are builders whose batches wait for turn, which writes those of a bucket.
+func heldBuilders(id datasets.IDType, values Values, families []Family, snapshots []Snapshot, workers int, write func(b Batch) error, done func(bucket int)) (builders []*builder, turn func(worker, bucket int) error) {
 	held := make([][]Batch, workers)
-	builders := newBuilders(store, families, snapshots, workers, func(w int, b Batch) error {
+	builders = newBuilders(id, values, families, snapshots, workers, func(w int, b Batch) error {
 		held[w] = append(held[w], b)
 		return nil
 	})
-	visit := func(w, bucket int, t *timeline.Timeline) error { return builders[w].visit(bucket, t) }
-	return store.Drain(ctx, workers, visit, func(w, bucket int) error {
+	return builders, func(w, bucket int) error {
 		if err := builders[w].flushAll(); err != nil {
 			return err
 		}
@@ -63,21 +69,24 @@ func Stream(ctx context.Context, store *timeline.Store, families []Family, snaps
 			done(bucket)
 		}
 		return nil
-	})
+	}
 }
 
 // newBuilders makes a builder for each worker.
-func newBuilders(store *timeline.Store, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error) []*builder {
+func newBuilders(id datasets.IDType, values Values, families []Family, snapshots []Snapshot, workers int, deliver func(worker int, b Batch) error) []*builder {
 	schemas := make([]*arrow.Schema, len(snapshots))
 	for i, s := range snapshots {
-		schemas[i] = Schema(families, s.Labels, store.IDType())
+		schemas[i] = Schema(families, s.Labels, id)
 	}
 	builders := make([]*builder, workers)
 	for w := range builders {
-		b := &builder{bucket: -1, families: families, snapshots: snapshots, schemas: schemas, id: store.IDType(), tables: make([]pending, len(snapshots)),
+		b := &builder{bucket: -1, families: families, snapshots: snapshots, schemas: schemas, id: id, tables: make([]pending, len(snapshots)),
 			deliver: func(batch Batch) error { return deliver(w, batch) }}
 		for _, f := range families {
-			b.fills = append(b.fills, f.New(store.Values))
+			if values == nil {
+				break // nobody gives it histories
+			}
+			b.fills = append(b.fills, f.New(values))
 		}
 		for i := range b.tables {
 			b.tables[i].ids = array.NewBuilder(memory.DefaultAllocator, schemas[i].Field(0).Type)
@@ -107,11 +116,8 @@ type pending struct {
 }
 
 func (b *builder) visit(bucket int, t *timeline.Timeline) error {
-	if bucket != b.bucket {
-		if err := b.flushAll(); err != nil {
-			return err
-		}
-		b.bucket = bucket
+	if err := b.enter(bucket); err != nil {
+		return err
 	}
 	for i, s := range b.snapshots {
 		if s.Keep != nil && !s.Keep(t.Hash) {
@@ -121,11 +127,10 @@ func (b *builder) visit(bucket int, t *timeline.Timeline) error {
 		if !ok {
 			continue
 		}
-		p := &b.tables[i]
-		if err := appendID(p.ids, b.id, t.ID); err != nil {
+		row, err := b.add(i, t.ID)
+		if err != nil {
 			return err
 		}
-		row := p.row(b.schemas[i].NumFields() - 1)
 		computed := row[:len(row)-len(s.Labels)]
 		b.fill(&h, computed)
 		if s.Future != nil && t.Hash%futureOneIn == 0 {
@@ -135,13 +140,38 @@ func (b *builder) visit(bucket int, t *timeline.Timeline) error {
 		for j, l := range s.Labels {
 			row[j] = l.Value(t, &h)
 		}
-		if p.ids.Len() == batchRows {
-			if err := b.flush(i); err != nil {
-				return err
-			}
+		if err := b.flushFull(i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// enter begins a bucket, unless it has begun.
+func (b *builder) enter(bucket int) error {
+	if bucket == b.bucket {
+		return nil
+	}
+	err := b.flushAll()
+	b.bucket = bucket
+	return err
+}
+
+// add makes room for a customer's row of a snapshot.
+func (b *builder) add(snapshot int, id string) (row []float64, err error) {
+	p := &b.tables[snapshot]
+	if err := appendID(p.ids, b.id, id); err != nil {
+		return nil, err
+	}
+	return p.row(b.schemas[snapshot].NumFields() - 1), nil
+}
+
+// flushFull delivers the rows of a snapshot once there are enough for a batch.
+func (b *builder) flushFull(snapshot int) error {
+	if b.tables[snapshot].ids.Len() < batchRows {
+		return nil
+	}
+	return b.flush(snapshot)
 }
 
 // fill computes every family's columns.

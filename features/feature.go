@@ -39,6 +39,9 @@ type Family struct {
 	// query over it with at least one row for every customer of history.
 	From    string
 	Columns []Column
+	// Totals are those of the columns that are totals of all events before the as-of
+	// instant, by name: they can be had without putting history in order.
+	Totals map[string]timeline.Total
 	// Words put a column's value into words, by column; see Saying. Columns whose
 	// meaning reads well with the value behind it need none.
 	Words map[string]string
@@ -164,8 +167,11 @@ type window struct {
 	words  string
 }
 
+// lifetimeSuffix ends the names of columns about every event.
+const lifetimeSuffix = "lifetime"
+
 func (p Params) windows() []window {
-	return append(windowsOf(p.Windows), window{0, "lifetime", "ever"})
+	return append(windowsOf(p.Windows), window{0, lifetimeSuffix, "ever"})
 }
 
 // windowsOf makes windows of days, 0 being Lifetime.
@@ -174,7 +180,7 @@ func windowsOf(days []int) []window {
 	for _, d := range days {
 		w := window{int32(d), fmt.Sprintf("%dd", d), fmt.Sprintf("in the last %d days", d)}
 		if d == Lifetime {
-			w = window{0, "lifetime", "ever"}
+			w = window{0, lifetimeSuffix, "ever"}
 		}
 		ws = append(ws, w)
 	}

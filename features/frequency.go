@@ -32,6 +32,10 @@ func frequency(p Params) Family {
 			})
 		}
 	}
+	f.Totals = map[string]timeline.Total{"event_count_" + lifetimeSuffix: {Every: true}}
+	for r := range datasets.NumRoles {
+		f.Totals[datasets.Role(r).String()+"_count_"+lifetimeSuffix] = timeline.Total{Role: datasets.Role(r)}
+	}
 	f.Words = map[string]string{}
 	for _, w := range ws {
 		f.Words["event_count_"+w.suffix] = "events " + w.words + ": {}"

@@ -50,6 +50,11 @@ func money(p Params) Family {
 	}
 	f.Columns = append(f.Columns, Column{"largest_order_share", "share", "(0, ∞)", "spend is not positive", "Amount of the largest order divided by lifetime spend: 1 is all at once; above 1 only where amounts are negative.",
 		"CASE WHEN sum(amount) FILTER (WHERE role = 'purchase') > 0 THEN (max(order_amount) FILTER (WHERE role = 'purchase'))::DOUBLE / (sum(amount) FILTER (WHERE role = 'purchase'))::DOUBLE END"})
+	f.Totals = map[string]timeline.Total{
+		"spend_" + lifetimeSuffix:  {Role: datasets.Purchase, Of: datasets.Amount},
+		"refund_" + lifetimeSuffix: {Role: datasets.Return, Of: datasets.Amount, Absolute: true},
+		"items_" + lifetimeSuffix:  {Role: datasets.Purchase, Of: datasets.Quantity},
+	}
 	f.Words = map[string]string{
 		"average_order_value": "spends {} an order|no purchase so far",
 		"return_share":        "sent back {} of what was spent|spent nothing so far",

@@ -215,6 +215,7 @@ type worker struct {
 	status   [column.SegmentRows]status
 	money    [3][column.SegmentRows]datasets.Money // amount, quantity, rating
 	selected []int32
+	shown    []byte // texts of the refused row at hand
 	batch    datasets.Batch
 }
 
@@ -427,7 +428,16 @@ func (w *worker) applyRules(n int) {
 		w.noteWithheld(st)
 	}
 	c := w.field[datasets.CustomerID]
-	if !c.Fine() || c.Run.Valid != nil {
+	switch {
+	case c.Fine():
+		if valid := c.Run.Valid; valid != nil {
+			for i := range st {
+				if !valid[i] && st[i] == 0 {
+					st[i] = refused(datasets.CustomerID, lexical.Null)
+				}
+			}
+		}
+	default:
 		for i := range st {
 			if st[i] == 0 {
 				if p := c.Problem(i); p != lexical.OK {
@@ -550,24 +560,29 @@ func (w *worker) appendSelected(at place) {
 		if *dst == nil {
 			continue
 		}
+		money, out, nulls := &w.money[k], slices.Grow(*dst, len(w.selected)), int64(0)
 		for _, i := range w.selected {
-			m := w.money[k][i]
+			m := money[i]
 			if m == datasets.NullMoney {
-				counts.nulls[column.MoneyFields[k]]++
+				nulls++
 			}
-			*dst = append(*dst, m)
+			out = append(out, m)
 		}
+		*dst = out
+		counts.nulls[column.MoneyFields[k]] += nulls
 	}
 	for _, t := range w.texts() {
 		if *t.codes == nil {
 			continue
 		}
 		*t.codes = w.field[t.field].AppendCodes(*t.codes, t.dict, w.selected, 0)
+		nulls := int64(0)
 		for _, code := range (*t.codes)[from:] {
 			if code == 0 {
-				counts.nulls[t.field]++
+				nulls++
 			}
 		}
+		counts.nulls[t.field] += nulls
 	}
 	b.Session = w.appendHashes(b.Session, datasets.SessionID)
 	b.EventID = w.appendHashes(b.EventID, datasets.EventID)

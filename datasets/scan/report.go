@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/datasets/scan/internal/column"
@@ -185,6 +187,7 @@ func (w *worker) reject(i int, s status, at place) {
 		return
 	}
 	src := &w.plan.sources[w.source]
+	w.shown = w.shown[:0]
 	row := RejectedRow{Source: src.Name, Reason: s.reason(), Column: src.Columns[s.field()]}
 	row.Value = w.text(s.field(), i)
 	row.CustomerID = w.text(datasets.CustomerID, i)
@@ -196,7 +199,9 @@ func (w *worker) reject(i int, s status, at place) {
 	}
 	row.EventType = w.text(datasets.EventType, i)
 	if t := w.times[i]; t > column.BadTime {
-		row.EventTime = string(lexical.AppendTime(nil, t))
+		from := len(w.shown)
+		w.shown = lexical.AppendTime(w.shown, t)
+		row.EventTime = passing(w.shown[from:])
 	} else {
 		row.EventTime = w.text(datasets.EventTime, i)
 	}
@@ -205,15 +210,24 @@ func (w *worker) reject(i int, s status, at place) {
 
 func (s status) reason() string { return s.field().String() + "_" + s.problem().String() }
 
-// text is the value of a field of row i, "" when it is null or not mapped.
+// text is the value of a field of row i, "" when it is null or not mapped. It is valid
+// until the next row is refused: few of them are kept.
 func (w *worker) text(f datasets.Field, i int) string {
 	c := w.field[f]
 	if c == nil || c.Null(i) {
 		return ""
 	}
 	v, j := c.Value(i)
-	return lexical.Shown(c.AppendText(nil, v, j))
+	from := len(w.shown)
+	w.shown = c.AppendText(w.shown, v, j)
+	if b := w.shown[from:]; len(b) > lexical.MaxShown || !utf8.Valid(b) {
+		return lexical.Shown(b)
+	}
+	return passing(w.shown[from:])
 }
+
+// passing is b as a string, for as long as b stays as it is.
+func passing(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (t *tally) merge(o *tally) {
 	t.after += o.after

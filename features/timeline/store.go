@@ -90,7 +90,7 @@ func (s *Store) order(ctx context.Context, workers int) error {
 		return nil
 	}
 	orderers := make([]*orderer, workers)
-	err := s.buckets(ctx, workers, func(w, bucket int) error {
+	err := buckets(ctx, workers, func(w, bucket int) error {
 		if orderers[w] == nil {
 			orderers[w] = newOrderer(s)
 		}
@@ -122,7 +122,7 @@ func (s *Store) finish(orderers []*orderer) error {
 
 // buckets calls work for every bucket, from several workers at once, and then,
 // when turn is not nil, turn: in the order of the buckets, one at a time.
-func (s *Store) buckets(ctx context.Context, workers int, work, turn func(worker, bucket int) error) error {
+func buckets(ctx context.Context, workers int, work, turn func(worker, bucket int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var turns [NumBuckets]chan struct{} // closed when the bucket's turn has come
@@ -170,7 +170,7 @@ func (s *Store) Replay(ctx context.Context, workers int, visit func(worker, buck
 		return err
 	}
 	loaders := make([]*loader, workers)
-	return s.buckets(ctx, workers, func(w, bucket int) error {
+	return buckets(ctx, workers, func(w, bucket int) error {
 		if loaders[w] == nil {
 			loaders[w] = newLoader(s)
 		}
@@ -192,7 +192,7 @@ func (s *Store) Drain(ctx context.Context, workers int, visit func(worker, bucke
 		return Census{}, errors.New("timeline: only a final store that has not been replayed can be drained")
 	}
 	loaders, orderers := make([]*loader, workers), make([]*orderer, workers)
-	err := s.buckets(ctx, workers, func(w, bucket int) error {
+	err := buckets(ctx, workers, func(w, bucket int) error {
 		if loaders[w] == nil {
 			loaders[w], orderers[w] = newLoader(s), newOrderer(s)
 			orderers[w].undigested = true

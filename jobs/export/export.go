@@ -29,10 +29,10 @@ var Formats = []string{"parquet", "arrow", "csv"}
 // Options of Features.
 type Options struct {
 	nightly.Options
-	Families []string // only these; none are the configuration's
-	Dates    []string // YYYY-MM-DD: the days whose ends customers are described at
-	To       string   // directory that ds=DATE directories are made in
-	Format   string   // one of Formats
+	nightly.Chosen
+	Dates  []string // YYYY-MM-DD: the days whose ends customers are described at
+	To     string   // directory that ds=DATE directories are made in
+	Format string   // one of Formats
 }
 
 // Features computes the features of every customer at each date and writes
@@ -71,7 +71,7 @@ func Features(ctx context.Context, o Options) (*nightly.Summary, error) {
 		return &nightly.Summary{Status: nightly.StatusFailed, ExitCode: nightly.ExitUsage, Error: err.Error(), Out: o.To, Version: o.Version}, nightly.Usage(err)
 	}
 	var all []*staged
-	s, err := nightly.Describe(ctx, o.Options, o.Dates, o.Families, sinkMemory, func(date string, schema *arrow.Schema) (nightly.Sink, error) {
+	s, err := nightly.Describe(ctx, o.Options, o.Dates, o.Chosen, sinkMemory, func(date string, schema *arrow.Schema) (nightly.Sink, error) {
 		d := &staged{o: &o, date: date}
 		all = append(all, d)
 		return d, d.begin(ctx, schema)

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -250,5 +251,51 @@ func TestCSVHasNoFormulas(t *testing.T) {
 	}
 	if !seen["a=b"] || !seen["'=1"] || !seen["12"] {
 		t.Errorf("harmless ids were changed: %v", seen)
+	}
+}
+
+// Totals at one date are added up as rows come; beside another date, timelines are
+// replayed for them. The files are the same bytes, and the summaries agree; what is
+// not needed is not read.
+func TestTotalsNeedNoOrder(t *testing.T) {
+	for _, ids := range []bool{false, true} {
+		c := generated(t, ids)
+		c.Dedupe, c.Targets = config.DedupeNone, nil
+		columns := []string{"event_count_lifetime", "purchase_count_lifetime", "spend_lifetime", "refund_lifetime"}
+		export := func(dates ...string) ([]byte, *nightly.Summary) {
+			to := t.TempDir()
+			o := options(c, to, "parquet", dates...)
+			o.Columns = columns
+			s, err := export.Features(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := os.ReadFile(filepath.Join(to, "ds=2025-02-28", "features.parquet"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return file, s
+		}
+		ordered, in := export("2025-02-28", "2025-01-31")
+		plain, out := export("2025-02-28")
+		if !bytes.Equal(plain, ordered) {
+			t.Errorf("%d bytes, and %d of timelines", len(plain), len(ordered))
+		}
+		if !reflect.DeepEqual(in.Input, out.Input) || out.Tables["ds=2025-02-28"] < 500 {
+			t.Errorf("%+v, and of timelines %+v", out.Input, in.Input)
+		}
+		c.Sources[0].Columns[datasets.Quantity] = "nowhere"
+		if again, _ := export("2025-02-28"); !bytes.Equal(again, plain) {
+			t.Error("without a column that is not needed other bytes come out")
+		}
+	}
+}
+
+func TestColumnsThatAreNot(t *testing.T) {
+	o := options(generated(t, false), t.TempDir(), "csv", "2025-03-31")
+	o.Columns = []string{"spend_lifetime", "spent"}
+	_, err := export.Features(t.Context(), o)
+	if err == nil || nightly.ExitCode(err) != nightly.ExitUsage || !strings.Contains(err.Error(), `"spent"`) {
+		t.Errorf("exit code %d: %v", nightly.ExitCode(err), err)
 	}
 }

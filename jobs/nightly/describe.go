@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 
+	"github.com/shoal-data/shoal/datasets"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/features/timeline"
 )
@@ -19,13 +20,18 @@ type Sink interface {
 	Close() error
 }
 
+// Chosen are the features that are asked for.
+type Chosen struct {
+	Families []string // by name; none takes the configuration's
+	Columns  []string // of these families; none takes all
+}
+
 // Describe computes the feature tables of several dates in one pass over the
-// history, as a run of each date would, and writes each to a sink. only names the
-// families; none takes the configuration's. open is called when the date's first
+// history, as a run of each date would, and writes each to a sink. open is called when the date's first
 // rows are there; several sinks are open at once, each taking about
 // sinkMemory, where limits.memory has room for that. Nothing is learnt or
 // published.
-func Describe(ctx context.Context, o Options, dates, only []string, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) (*Summary, error) {
+func Describe(ctx context.Context, o Options, dates []string, only Chosen, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) (*Summary, error) {
 	o.Date = dates[0]
 	r, err := prepare(o)
 	if err != nil {
@@ -34,7 +40,7 @@ func Describe(ctx context.Context, o Options, dates, only []string, sinkMemory i
 	return r.finish(r.describe(ctx, dates, only, sinkMemory, open))
 }
 
-func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) error {
+func (r *run) describe(ctx context.Context, dates []string, only Chosen, sinkMemory int64, open func(date string, schema *arrow.Schema) (Sink, error)) error {
 	defer r.limitMemory()()
 	defer r.free()
 	var snapshots []features.Snapshot
@@ -52,8 +58,13 @@ func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int
 	if err != nil {
 		return err
 	}
-	if len(only) > 0 {
-		if families, err = features.Only(r.Config.FeatureParams(), only); err != nil {
+	if len(only.Families) > 0 {
+		if families, err = features.Only(r.Config.FeatureParams(), only.Families); err != nil {
+			return Usage(err)
+		}
+	}
+	if len(only.Columns) > 0 {
+		if families, err = features.Pick(families, only.Columns); err != nil {
 			return Usage(err)
 		}
 	}
@@ -61,7 +72,7 @@ func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int
 	if err := r.plan(ctx, in, families); err != nil {
 		return err
 	}
-	h, err := r.scan(ctx, in, r.asOf.Instant)
+	h, stream, err := r.pass(ctx, in, families, snapshots)
 	if err != nil {
 		return err
 	}
@@ -71,9 +82,9 @@ func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int
 	if int64(len(dates))*sinkMemory > r.memory/4 {
 		tables := make([]*features.Table, len(snapshots))
 		for i, s := range snapshots {
-			tables[i] = features.NewTable(families, s, h.store.IDType()).Within(r.spool)
+			tables[i] = features.NewTable(families, s, h.report.IDType).Within(r.spool)
 		}
-		err := r.stream(ctx, h, families, snapshots, func(b features.Batch) error { return tables[b.Snapshot].Put(b) })
+		err := stream(func(b features.Batch) error { return tables[b.Snapshot].Put(b) })
 		if err != nil {
 			return err
 		}
@@ -104,13 +115,13 @@ func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int
 	}
 	sinks := make([]Sink, len(snapshots))
 	for i, s := range snapshots {
-		if sinks[i], err = open(dates[i], features.Schema(families, s.Labels, h.store.IDType())); err != nil {
+		if sinks[i], err = open(dates[i], features.Schema(families, s.Labels, h.report.IDType)); err != nil {
 			break
 		}
 		rows(dates[i], 0)
 	}
 	if err == nil {
-		err = r.stream(ctx, h, families, snapshots, func(b features.Batch) error {
+		err = stream(func(b features.Batch) error {
 			rows(dates[b.Snapshot], b.Record.NumRows())
 			if err := sinks[b.Snapshot].Write(b.Record); err != nil {
 				return fmt.Errorf("the features of %s: %w", dates[b.Snapshot], err)
@@ -129,17 +140,43 @@ func (r *run) describe(ctx context.Context, dates, only []string, sinkMemory int
 	return err
 }
 
-// stream orders and replays every timeline once for all snapshots and gives the
-// events up as it goes.
-func (r *run) stream(ctx context.Context, h *history, families []features.Family, snapshots []features.Snapshot, write func(features.Batch) error) error {
-	err := r.step("features", func() error {
+// pass reads the history and returns how the feature tables of all snapshots come of it.
+// What is asked for decides how: totals at one date are added up as the rows come, where
+// every row counts; all else takes timelines.
+func (r *run) pass(ctx context.Context, in *input, families []features.Family, snapshots []features.Snapshot) (*history, func(write func(features.Batch) error) error, error) {
+	dedupe, err := DedupeMode(r.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	asked, ok := features.TotalsOf(families)
+	if !ok || len(snapshots) > 1 || dedupe != timeline.DedupeNone {
+		h, err := r.scan(ctx, in, r.asOf.Instant)
+		return h, func(write func(features.Batch) error) error {
+			return r.stream(h, func(done func(int)) (timeline.Census, error) {
+				census, err := features.Stream(ctx, h.store, families, snapshots, r.workers, write, done)
+				return census, errors.Join(err, h.store.Close())
+			})
+		}, err
+	}
+	dicts := datasets.NewDicts()
+	totals := timeline.NewTotals(dicts, snapshots[0].AsOf, r.zone, asked, r.workers)
+	h, err := r.decode(ctx, in, r.asOf.Instant, dicts, totals.Append)
+	return h, func(write func(features.Batch) error) error {
+		return r.stream(h, func(done func(int)) (timeline.Census, error) {
+			return features.StreamTotals(ctx, totals, families, snapshots[0], h.report.IDType, r.workers, write, done)
+		})
+	}, err
+}
+
+// stream computes the features, in one visit of every customer.
+func (r *run) stream(h *history, visit func(done func(bucket int)) (timeline.Census, error)) error {
+	err := r.step("features", func() (err error) {
 		finished := int64(0)
-		var err error
-		h.census, err = features.Stream(ctx, h.store, families, snapshots, r.workers, write, func(int) {
+		h.census, err = visit(func(int) {
 			finished++
 			r.progress("features", finished, timeline.NumBuckets)
 		})
-		return errors.Join(err, h.store.Close())
+		return err
 	})
 	if err != nil {
 		return err

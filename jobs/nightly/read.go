@@ -95,24 +95,11 @@ func (r *run) read(ctx context.Context, in *input, before int64) (*history, erro
 
 // scan decodes the input, up to an instant, into timelines not yet in order.
 func (r *run) scan(ctx context.Context, in *input, before int64) (*history, error) {
-	h := &history{}
 	dicts := datasets.NewDicts()
 	log := timeline.NewLog(dicts, r.workers).Within(r.space, "")
 	r.log = log
-	err := r.step("read", func() error {
-		opts := scan.DefaultOptions()
-		opts.Workers, opts.Before, opts.Currency = r.workers, before, r.Config.Currency
-		opts.MaxRejectedSample = r.Config.Limits.RejectedSample
-		opts.Progress = func(done, total int64) { r.progress("read", done, total) }
-		var err error
-		h.report, err = in.plan.Read(ctx, dicts, opts, log.Append)
-		return Classify(err)
-	})
+	h, err := r.decode(ctx, in, before, dicts, log.Append)
 	if err != nil {
-		return nil, err
-	}
-	r.count(h.report)
-	if err := r.checkRejected(h.report); err != nil {
 		return nil, err
 	}
 	dedupe, err := DedupeMode(r.Config)
@@ -121,6 +108,26 @@ func (r *run) scan(ctx context.Context, in *input, before int64) (*history, erro
 	}
 	h.store = log.Freeze(timeline.Options{Zone: r.zone, Dedupe: dedupe, IDType: h.report.IDType, Final: true})
 	return h, nil
+}
+
+// decode gives the input, up to an instant, to emit, as scan.Plan.Read does. There are
+// no timelines yet.
+func (r *run) decode(ctx context.Context, in *input, before int64, dicts *datasets.Dicts, emit func(worker int, b *datasets.Batch) error) (*history, error) {
+	h := &history{}
+	err := r.step("read", func() error {
+		opts := scan.DefaultOptions()
+		opts.Workers, opts.Before, opts.Currency = r.workers, before, r.Config.Currency
+		opts.MaxRejectedSample = r.Config.Limits.RejectedSample
+		opts.Progress = func(done, total int64) { r.progress("read", done, total) }
+		var err error
+		h.report, err = in.plan.Read(ctx, dicts, opts, emit)
+		return Classify(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.count(h.report)
+	return h, r.checkRejected(h.report)
 }
 
 // survey notes in the summary what the census says, and warns of what is doubtful.

@@ -47,8 +47,9 @@ MODES = {
     "counts": ["shoal", "duckdb:counts", "polars:counts"],
     "plain": ["shoal", "duckdb:plain", "polars:plain"],
 }
-# Of plain modes Shoal computes the smallest families that have the columns.
+# Of counts Shoal computes the smallest families that have the columns; of plain, the columns.
 FAMILIES = {"full": "all", "counts": "frequency, money", "plain": "frequency, money"}
+COLUMNS = {"plain": "event_count_lifetime,purchase_count_lifetime,spend_lifetime"}
 
 
 def dates(n):
@@ -132,7 +133,7 @@ class Bench:
             # Everybody counts every row: nobody reads the ids of events to drop repeated ones.
             f.write(text + f"dedupe: none\nfeatures:\n  families: [{FAMILIES[mode]}]\nlimits:\n  workers: {self.a.threads}\n  memory: {self.a.memory}\n")
         if contestant == "shoal":
-            return self.shoal_command(config, ds, out)
+            return self.shoal_command(config, ds, out, COLUMNS.get(mode))
         engine, variant = contestant.split(":")
         scripts = {}
         if variant in ("catalogue", "encoded"):
@@ -152,9 +153,11 @@ class Bench:
                        "memory_limit": self.a.memory_limit, "temp": temp, "scripts": scripts}, f)
         return [sys.executable, os.path.join(HERE, f"feature_{engine}.py"), path]
 
-    def shoal_command(self, config, ds, out):
-        """Every feature at every date, one set of Parquet files a date: out/ds=<date>/*.parquet."""
+    def shoal_command(self, config, ds, out, columns):
+        """The features at every date, one set of Parquet files a date: out/ds=<date>/*.parquet."""
         c = [self.shoal, "export", "--config", config, "--format", "parquet", "--out", out]
+        if columns:
+            c += ["--columns", columns]
         for d in ds:
             c += ["--date", d]
         return c

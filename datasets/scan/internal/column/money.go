@@ -40,21 +40,56 @@ func (c *Reader) Amounts(dst []datasets.Money) (bad bool) {
 			c.dictAmounts[i] = c.amount(&run.Dict.Values, i)
 		}
 	}
-	for i := range dst {
-		var m datasets.Money
-		switch {
-		case run.Valid != nil && !run.Valid[i]:
-			m = datasets.NullMoney
-		case run.Dict != nil:
-			m = c.dictAmounts[run.Index[i]]
-		default:
-			m = c.amount(&run.Values, i)
+	// Where nulls fall cannot be foreseen. What is cheap is done for them too, of the
+	// zero that stands for them, and then replaced.
+	switch {
+	case run.Dict != nil && run.Dict.Len == 0: // nothing but nulls
+	case run.Dict != nil:
+		for i := range dst {
+			dst[i] = c.dictAmounts[run.Index[i]]
 		}
-		bad = bad || m != datasets.NullMoney && m <= BadMoney
-		dst[i] = m
+	case c.Type.Kind == KindFloat:
+		for i, f := range run.Floats[:len(dst)] {
+			m, ok := datasets.MoneyFromFloat(f)
+			if !ok {
+				m = c.amount(&run.Values, i)
+			}
+			dst[i] = m
+		}
+	case c.Type.Kind == KindInt32 && !c.Type.Unsigned:
+		for i, n := range run.Ints[:len(dst)] {
+			m, ok := datasets.MoneyFromInt(n)
+			if !ok {
+				m = rangeMoney
+			}
+			dst[i] = m
+		}
+	default:
+		for i := range dst {
+			if run.Valid == nil || run.Valid[i] {
+				dst[i] = c.amount(&run.Values, i)
+			}
+		}
 	}
-	return bad
+	if run.Valid != nil {
+		for i, valid := range run.Valid[:len(dst)] {
+			m := dst[i]
+			if !valid {
+				m = datasets.NullMoney
+			}
+			dst[i] = m
+		}
+	}
+	least := uint64(math.MaxUint64)
+	for _, m := range dst {
+		least = min(least, badness(m))
+	}
+	return least <= badness(BadMoney)
 }
+
+// badness numbers bad amounts from 0, then the others, and NullMoney, the smallest
+// number of all, last.
+func badness(m datasets.Money) uint64 { return uint64(m-datasets.NullMoney) - 1 }
 
 func (c *Reader) amount(v *encoding.Values, i int) datasets.Money {
 	var m datasets.Money

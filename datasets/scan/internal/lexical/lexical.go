@@ -207,8 +207,29 @@ func Time(b []byte) (us int64, zoned bool, p Problem) {
 // AppendTime appends an instant as RFC 3339, UTC, with as many digits of a
 // second as it has.
 func AppendTime(dst []byte, us int64) []byte {
-	return time.UnixMicro(us).UTC().AppendFormat(dst, "2006-01-02T15:04:05.999999Z07:00")
+	at := time.UnixMicro(us).UTC()
+	year, month, day := at.Date()
+	if year < 0 || year > 9999 {
+		return at.AppendFormat(dst, "2006-01-02T15:04:05.999999Z07:00")
+	}
+	hour, minute, second := at.Clock()
+	dst = appendTwo(appendTwo(dst, year/100), year%100)
+	dst = appendTwo(append(dst, '-'), int(month))
+	dst = appendTwo(append(dst, '-'), day)
+	dst = appendTwo(append(dst, 'T'), hour)
+	dst = appendTwo(append(dst, ':'), minute)
+	dst = appendTwo(append(dst, ':'), second)
+	if fraction := at.Nanosecond() / 1000; fraction > 0 {
+		dst = append(dst, '.')
+		for unit := 100_000; fraction > 0; unit /= 10 {
+			dst = append(dst, byte('0'+fraction/unit))
+			fraction %= unit
+		}
+	}
+	return append(dst, 'Z')
 }
+
+func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 // Int reads an optional sign and up to 18 digits.
 func Int(b []byte) (int64, bool) {

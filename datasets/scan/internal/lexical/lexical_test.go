@@ -58,6 +58,25 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// AppendTime spells instants as the standard library does, before year 1 and after
+// 9999 too.
+func TestAppendTime(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	check := func(us int64) {
+		want := "at " + time.UnixMicro(us).UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+		if got := string(AppendTime([]byte("at "), us)); got != want {
+			t.Fatalf("%d is %s, want %s", us, got, want)
+		}
+	}
+	for _, us := range []int64{0, -1, 1, 10, 100_000, 999_999, 1_000_000, -62_135_596_800_000_000, -62_135_596_800_000_001, 253_402_300_799_999_999, 253_402_300_800_000_000, -62_167_219_200_000_000, -62_167_219_200_000_001} {
+		check(us)
+	}
+	for range 100_000 {
+		step := []int64{1, 1_000, 1_000_000, 60_000_000}[r.IntN(4)]
+		check((r.Int64N(320_000_000_000_000_000) - 64_000_000_000_000_000) / step * step)
+	}
+}
+
 // Days agrees with the standard library on every day of the calendar.
 func TestDays(t *testing.T) {
 	day := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)

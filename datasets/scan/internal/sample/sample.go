@@ -44,7 +44,8 @@ func (a *Row) hash() uint64 {
 	return h
 }
 
-// Add offers a row to a sample of at most limit rows.
+// Add offers a row to a sample of at most limit rows, which copies its texts if it
+// keeps it.
 func (s *Sample) Add(row Row, limit int) { s.insert(hashedRow{row.hash(), row}, limit) }
 
 func (s *Sample) insert(r hashedRow, limit int) {
@@ -57,6 +58,8 @@ func (s *Sample) insert(r hashedRow, limit int) {
 	if found {
 		return
 	}
+	r.row.Value, r.row.CustomerID = strings.Clone(r.row.Value), strings.Clone(r.row.CustomerID)
+	r.row.EventTime, r.row.EventType = strings.Clone(r.row.EventTime), strings.Clone(r.row.EventType)
 	s.rows = slices.Insert(s.rows, at, r)
 	s.rows = s.rows[:min(len(s.rows), limit)]
 }
