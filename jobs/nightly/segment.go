@@ -179,9 +179,9 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 			return nil, err
 		}
 		smallest, k := s.SmallestActive()
-		if k == 0 || smallest >= fewest || k <= 2 || s.Refit == "" {
+		if smallest == 0 || smallest >= fewest || k <= 2 || s.Refit == "" {
 			r.warn(warnings...)
-			if k > 0 && smallest < fewest {
+			if smallest > 0 && smallest < fewest {
 				r.warn(warning("privacy.small_segment", fmt.Sprintf("segmentation %s has a segment of fewer customers than privacy.smallest_segment (%d): numbers about it are not published", c.Name, fewest)))
 			}
 			return s, nil

@@ -76,7 +76,8 @@ func (d *division) identify(ctx context.Context) error {
 
 // compare counts who was where in the run before. Where no customer is in both
 // runs, or it is unknown where anyone was, the stored centres say where they would
-// have been.
+// have been; and where a quiet night left a segment to a few, they say so of the
+// customers who were in none.
 func (d *division) compare(then []int, k int) *kin.Overlap {
 	now := make([]int, len(d.Labels))
 	for i := range now {
@@ -88,14 +89,39 @@ func (d *division) compare(then []int, k int) *kin.Overlap {
 		}
 	}
 	o := kin.Count(d.prior.Of, then, now, k)
-	if o.Shared() > 0 || d.was == nil {
+	if d.was == nil {
+		return o
+	}
+	deserted := d.deserted(then)
+	if o.Shared() > 0 && !slices.Contains(deserted, true) {
 		return o
 	}
 	of := make([]int32, len(d.Labels))
+	if o.Shared() > 0 {
+		copy(of, d.prior.Of)
+	}
 	for i, row := range d.active {
-		of[row] = int32(then[d.was[i]])
+		if p := d.was[i]; o.Shared() == 0 || deserted[p] && !slices.Contains(then, int(of[row])) {
+			of[row] = int32(then[p])
+		}
 	}
 	return kin.Count(of, then, now, k)
+}
+
+// deserted says of which segments fewer than half of the customers they were fitted to
+// were there in the run before.
+func (d *division) deserted(then []int) []bool {
+	there := make([]int, len(then))
+	for _, id := range d.prior.Of {
+		if p := slices.Index(then, int(id)); p >= 0 {
+			there[p]++
+		}
+	}
+	deserted := make([]bool, len(then))
+	for p, fitted := range d.prior.State.model.Weights() {
+		deserted[p] = float64(2*(there[p]+d.prior.Gone[then[p]])) < fitted
+	}
+	return deserted
 }
 
 // addInactive makes the inactive a segment, which is one and the same through

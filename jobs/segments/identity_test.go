@@ -329,12 +329,74 @@ func TestInactive(t *testing.T) {
 	if got := again.Segments[len(again.Segments)-1]; got.ID != last.ID || got.Name != last.Name || len(none.Segments) != 4 {
 		t.Errorf("%+v, then %d segments, then %+v", last, len(none.Segments), got)
 	}
-	for i := range idle {
-		idle[i] = 366
+}
+
+// A night without an active customer, or with a few, retires no segment: when the
+// customers are back, they are in the segments they were in.
+func TestQuietNights(t *testing.T) {
+	h := newHerd(6)
+	x := h.night(true)
+	first, _ := divide(t, params(), x, nil)
+	for _, c := range []struct {
+		name          string
+		active        int // customers
+		retrain, want string
+	}{
+		{"nobody", 0, config.RetrainEveryRun, "none of the 1250 customers was active within inactive_after (365 days); the segments of 2025-03-31 are kept, with nobody in them"},
+		{"nobody, scored only", 0, config.RetrainOnDrift, "with nobody in them"},
+		{"a few", 12, config.RetrainEveryRun, "the 12 active customers, fewer than half of the 1250 that the stored segments were fitted to, support no segments"},
+		{"two", 2, config.RetrainEveryRun, "the segments of 2025-03-31 are kept"},
+	} {
+		p := params()
+		p.Retrain, p.Date = c.retrain, "2025-04-01"
+		idle := make([]float64, len(h.kinds))
+		for i := c.active; i < len(idle); i++ {
+			idle[i] = 366
+		}
+		quiet, warnings, err := Divide(t.Context(), p, Input{X: x, Idle: idle, Prior: after(t, first, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(warnings) == 0 || !strings.Contains(warnings[0].Message, c.want) || quiet.None != "" || quiet.Trained != "2025-03-31" || len(quiet.Curve) > 0 {
+			t.Errorf("%s: %v; %q, trained %s, %d numbers tried", c.name, warnings, quiet.None, quiet.Trained, len(quiet.Curve))
+		}
+		inside := 0
+		for i, g := range quiet.Segments[:4] {
+			inside += g.Size
+			if !reflect.DeepEqual(g.Named, first.Segments[i].Named) {
+				t.Errorf("%s: segment %+v became %+v", c.name, first.Segments[i].Named, g.Named)
+			}
+		}
+		for _, e := range quiet.History {
+			if e.Status != Kept && e.ID <= 4 {
+				t.Errorf("%s: %+v", c.name, e)
+			}
+		}
+		if last := quiet.Segments[4]; len(quiet.Segments) != 5 || !last.Inactive || last.Size != len(idle)-c.active || inside != c.active {
+			t.Errorf("%s: %d are in segments, %+v", c.name, inside, last)
+		}
+		if tables, err := Tables([]*Segmentation{quiet}, nil, nil, make([]float64, len(idle))); err != nil || len(tables) == 0 {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		p.Date = "2025-04-02"
+		back, _, err := Divide(t.Context(), p, Input{X: x, Idle: make([]float64, len(idle)), Prior: after(t, quiet, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, l := range back.Labels {
+			if got, want := back.Segments[l].ID, first.Segments[first.Labels[i]].ID; got != want {
+				t.Fatalf("%s: customer %d was in segment %d and is back in %d", c.name, i, want, got)
+			}
+		}
 	}
-	all, warnings, err := Divide(t.Context(), p, Input{X: x, Idle: idle, Prior: after(t, s, nil)})
-	if err != nil || len(all.Segments) != 1 || all.Segments[0].ID != last.ID || all.None == "" || len(warnings) == 0 {
-		t.Errorf("all inactive: %+v, %q, %v, %v", all.Segments, all.None, warnings, err)
+	// Nobody was there to begin with, or the stored segments are of features that are gone.
+	idle := []float64{400, 500}
+	other := models.NewMatrix([]string{"orders"}, 2)
+	for _, prior := range []*Prior{nil, after(t, first, make([]int32, 2))} {
+		s, _, err := Divide(t.Context(), params(), Input{X: other, Idle: idle, Prior: prior})
+		if err != nil || len(s.Segments) != 1 || s.None == "" {
+			t.Errorf("%+v, %v", s, err)
+		}
 	}
 }
 

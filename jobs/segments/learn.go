@@ -31,6 +31,9 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 			return err
 		}
 		if fit.K == 0 {
+			if fitted := d.fitted(); len(d.active)*2 < fitted {
+				return fmt.Errorf("the %d active customers, fewer than half of the %d that the stored segments were fitted to, support no segments of their own", len(d.active), fitted)
+			}
 			d.None = fmt.Sprintf("the data support no segments: no division into %d to %d comes out again of resamples and is more than that of one cloud of customers (%s)", d.KMin, d.KMax, d.allTheSame())
 			d.forget()
 			return nil
@@ -59,6 +62,19 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 	}
 	d.warnings = append(d.warnings, warnings...)
 	return d.use(prepared, model, z)
+}
+
+// fitted is how many customers the stored centres are the means of, 0 without any. On a
+// night of a few customers nothing can be found, which says nothing of the many.
+func (d *division) fitted() int {
+	if d.model == nil {
+		return 0
+	}
+	customers := 0.0
+	for _, w := range d.model.Weights() {
+		customers += w
+	}
+	return int(customers)
 }
 
 const (

@@ -143,17 +143,18 @@ func (d *division) compareCentres() {
 	}
 }
 
-// SmallestActive is the size of the smallest segment that has a centre, and how many have;
-// the inactive, who are set apart by rule, have none.
+// SmallestActive is the size of the smallest segment that has a centre and somebody in it,
+// 0 when nobody is in any, and how many have a centre; the inactive, who are set apart by
+// rule, have none.
 func (s *Segmentation) SmallestActive() (size, segments int) {
 	for _, g := range s.Segments {
 		if g.Inactive {
 			continue
 		}
-		if segments == 0 || g.Size < size {
+		segments++
+		if g.Size > 0 && (size == 0 || g.Size < size) {
 			size = g.Size
 		}
-		segments++
 	}
 	return size, segments
 }

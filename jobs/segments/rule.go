@@ -30,7 +30,7 @@ func (d *division) trust(ctx context.Context) error {
 		d.Standings[i] = Standing{math.NaN(), math.NaN(), math.NaN()}
 	}
 	d.Fidelity = math.NaN()
-	if d.model != nil {
+	if d.model != nil && len(d.active) > 0 {
 		cp := clustercount.DefaultParams()
 		cp.Fit.Seed, cp.Fit.Workers = d.Seed, d.Workers
 		stability, err := clustercount.Stability(ctx, cp, d.z, d.model)

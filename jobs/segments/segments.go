@@ -224,8 +224,7 @@ func (d *division) stored() bool {
 // fit decides between the stored model and a new one, and applies it.
 func (d *division) fit(ctx context.Context) error {
 	if len(d.active) == 0 {
-		d.None = fmt.Sprintf("none of the %d customers was active within inactive_after (%d days)", len(d.Labels), int(d.InactiveAfter))
-		d.warn("segments.none", "%s", d.None)
+		d.nobody()
 		return nil
 	}
 	x := d.rows()
@@ -253,6 +252,7 @@ func (d *division) fit(ctx context.Context) error {
 		// A night of too few or too equal customers is no reason to lose the segments.
 		d.warn("segments.not_fitted", "%v; the segments of %s are kept", err, d.prior.State.Trained)
 		d.Refit, d.Trained, d.spread, d.None = "", d.prior.State.Trained, d.prior.State.Spread, ""
+		d.Curve, d.Support = nil, "" // of a number that was not chosen
 	default:
 		d.None = err.Error()
 		d.Trained = d.Date
@@ -264,6 +264,22 @@ func (d *division) fit(ctx context.Context) error {
 		d.warn("segments.no_gaps", "no gaps separate the segments: the division comes out again of resamples, but customers near its borders are alike")
 	}
 	return nil
+}
+
+// nobody is the outcome of a night without an active customer: the stored segments stay,
+// empty, so that their ids are there when customers come back.
+func (d *division) nobody() {
+	why := fmt.Sprintf("none of the %d customers was active within inactive_after (%d days)", len(d.Labels), int(d.InactiveAfter))
+	if !d.stored() {
+		d.None = why
+		d.warn("segments.none", "%s", why)
+		return
+	}
+	was := d.prior.State
+	d.prepared, d.model, d.Features = was.prepared, was.model, was.prepared.Names()
+	d.z = models.Matrix{Names: d.Features}
+	d.Trained, d.spread = was.Trained, was.Spread
+	d.warn("segments.nobody_active", "%s; the segments of %s are kept, with nobody in them", why, d.Trained)
 }
 
 // apply assigns the active to the centres of the stored model.
