@@ -223,18 +223,19 @@ func (d *draft) read(ctx context.Context, o Options) error {
 	return err
 }
 
-// wholeDay is the newest day whose events seem to have arrived in full: data are often
-// taken in the middle of a day, and a run of that day would stop at a gate.
+// wholeDay is the newest day whose events seem to have arrived in full, of the last two
+// weeks: data are often taken in the middle of a day, and a run of that day would stop at a
+// gate.
 func wholeDay(ctx context.Context, store *timeline.Store, last timeline.AsOf, first int32, workers int, zone *time.Location) (timeline.AsOf, error) {
-	bound := config.Default().Gates.VolumeFall.Warn.Value
-	for back := range 3 {
+	bound := config.Default().Gates.VolumeFall.Fail.Value
+	for back := range 14 {
 		day := last.Add(-back, zone)
 		p, err := quality.Measure(ctx, store, day, first, workers, nil)
 		if err != nil || !p.Fallen(bound) {
 			return day, err
 		}
 	}
-	return last, nil // it is no matter of one day
+	return last, nil
 }
 
 // decide settles what the file says beyond its sources.
@@ -282,7 +283,7 @@ func (d *draft) decide() error {
 	d.notes = append(d.notes, Note{Found, "", fmt.Sprintf("%s customers, %s events, %s to %s; try shoal run --date %s",
 		prose.Thousands(c.Customers), prose.Thousands(c.Events), first, last, d.date)})
 	if d.date.Today < last.Today {
-		d.notes = append(d.notes, Note{Found, "", fmt.Sprintf("%s has far fewer events than other days, so it seems not to have arrived in full: %s is the newest whole day", last, d.date)})
+		d.notes = append(d.notes, Note{Found, "", fmt.Sprintf("after %s there are far fewer events than before, so %s seems not to have arrived in full", d.date, last)})
 	}
 	return nil
 }

@@ -747,18 +747,20 @@ func TestCheckErrors(t *testing.T) {
 }
 
 // Data that were taken in the middle of a day are run for the day before: their last day
-// would stop at a gate. Several such days, or one that is merely quiet, are no matter of the hour.
+// would stop at a gate. A day that is merely quiet is whole; so is
+// the last one where everything has been quiet for weeks.
 func TestInitSuggestsAWholeDay(t *testing.T) {
 	for name, c := range map[string]struct {
 		last []int // events of the last days
 		want string
 		said bool
 	}{
-		"whole":        {[]int{100}, "2023-03-20", false},
-		"quiet":        {[]int{75}, "2023-03-20", false},
-		"cut off":      {[]int{20}, "2023-03-19", true},
-		"two days":     {[]int{10, 20}, "2023-03-18", true},
-		"a slow decay": {[]int{30, 25, 20, 15}, "2023-03-20", false},
+		"whole":       {[]int{100}, "2023-03-20", false},
+		"quiet":       {[]int{75}, "2023-03-20", false},
+		"cut off":     {[]int{20}, "2023-03-19", true},
+		"two days":    {[]int{10, 20}, "2023-03-18", true},
+		"four days":   {[]int{30, 25, 20, 15}, "2023-03-16", true},
+		"three weeks": {[]int{30, 25, 20, 15, 30, 25, 20, 15, 30, 25, 20, 15, 30, 25, 20, 15, 30, 25, 20, 15, 20}, "2023-03-20", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := time.Date(2023, 3, 20-79, 0, 0, 0, 0, time.UTC)
@@ -782,7 +784,7 @@ func TestInitSuggestsAWholeDay(t *testing.T) {
 			if !strings.Contains(text, "then shoal run --date "+c.want+"\n") || strings.Contains(text, "arrived in full") != c.said {
 				t.Errorf("want %s\n%s", c.want, text[:400])
 			}
-			if last := notes[len(notes)-1].String(); strings.Contains(last, "newest whole day") != c.said {
+			if last := notes[len(notes)-1].String(); strings.Contains(last, "seems not to have arrived") != c.said {
 				t.Errorf("last note %q", last)
 			}
 		})

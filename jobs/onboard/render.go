@@ -53,7 +53,7 @@ func (d *draft) render() []byte {
 	line("# Lines that say CONFIRM hold a guess that somebody who knows the data should look at.")
 	line("# It runs as it is: shoal check, then shoal run --date %s", d.date)
 	if last := history.LastDay(c.Last, zone); d.date.Today < last.Today {
-		line("# (%s seems not to have arrived in full: it has far fewer events than other days.)", last)
+		line("# (After that day there are far fewer events than before, so %s seems not to have arrived in full.)", last)
 	}
 	line("")
 	line("sources:")

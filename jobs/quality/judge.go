@@ -176,11 +176,15 @@ func (j *Judge) volume() {
 	}
 }
 
-// Fallen says whether the gate volume_fall with such a bound would find too few events
-// on the day that was measured.
+// Fallen says whether the gate volume_fall with such a bound would find too few events on
+// the day that was measured, or in the week that it ends.
 func (p *Profile) Fallen(bound float64) bool {
-	day := p.day()
-	return day.fall() >= bound && day.fallen(bound)
+	for _, c := range []course{p.day(), p.week()} {
+		if c.fall() >= bound && c.fallen(bound) {
+			return true
+		}
+	}
+	return false
 }
 
 // mix judges what kinds of event there are.
