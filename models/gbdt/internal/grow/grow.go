@@ -134,11 +134,59 @@ type growth struct {
 	*Grower
 	ctx    context.Context
 	rows   []uint32
-	drawn  []bool // columns that may be split on; nil for all
+	drawn  []draw // by block: columns that may be split on; nil for all
 	tree   Tree
 	leaves []*Leaf
+	width  int  // how many columns those are
 	some   bool // categories are among the tree's splits
 	crew   *crew
+}
+
+// A draw is the columns of a block that a tree may be split on.
+type draw struct {
+	columns []int  // of the table
+	list    []byte // their places in the block; nil where so many are drawn that all are added up as quickly
+}
+
+// draws divides what is drawn among the blocks.
+func (t *Table) draws(drawn []bool) []draw {
+	if drawn == nil {
+		return nil
+	}
+	all := make([]draw, len(t.blocks))
+	for k, blk := range t.blocks {
+		var places []byte
+		for c := blk.from; c < blk.to; c++ {
+			if drawn[c] {
+				all[k].columns = append(all[k].columns, c)
+				places = append(places, byte(c-blk.from))
+			}
+		}
+		if 4*len(places) <= 3*(blk.to-blk.from) {
+			all[k].list = places
+		}
+	}
+	return all
+}
+
+// splittable calls f for the columns of block k that may be split on, and where in a histogram
+// their sums are.
+func (g *growth) splittable(k int, f func(c, at int)) {
+	blk := &g.table.blocks[k]
+	switch {
+	case g.drawn == nil:
+		for c := blk.from; c < blk.to; c++ {
+			f(c, c)
+		}
+	case g.drawn[k].list == nil:
+		for _, c := range g.drawn[k].columns {
+			f(c, c)
+		}
+	default:
+		for i, c := range g.drawn[k].columns {
+			f(c, blk.from+i)
+		}
+	}
 }
 
 // smallTask is how many updates of histograms are worth waking another goroutine; judging a
@@ -154,8 +202,11 @@ const (
 // are put in the order of the leaves, whose values are still 0.
 func (b *Grower) Grow(ctx context.Context, rows []uint32, coarse []int32, scale kernel.Scale, drawn []bool) (Tree, []*Leaf, error) {
 	b.coarse, b.scale = coarse, scale
-	g := &growth{Grower: b, ctx: ctx, rows: rows, drawn: drawn, crew: newCrew(b.p.Workers)}
+	g := &growth{Grower: b, ctx: ctx, rows: rows, drawn: b.table.draws(drawn), crew: newCrew(b.p.Workers)}
 	defer g.crew.end()
+	for k := range b.table.blocks {
+		g.splittable(k, func(_, _ int) { g.width++ })
+	}
 	root := &Leaf{Hi: len(rows), parent: -1, low: math.Inf(-1), high: math.Inf(1)}
 	root.weight = g.weigh(rows)
 	g.leaves = append(g.leaves, root)
@@ -345,32 +396,35 @@ func (g *growth) examine(small, large *Leaf, parent *histogram) {
 		blk := &g.table.blocks[k]
 		h := small.hist.packed[blk.from:blk.to]
 		if wide {
-			clear(small.hist.wide[blk.from:blk.to])
+			g.splittable(k, func(_, at int) { clear(small.hist.wide[at][:]) })
 		}
 		for lo := 0; lo < len(rows); lo += kernel.MaxRows {
-			for c := range h {
-				clear(h[c][:g.table.columns[blk.from+c].sums()])
+			g.splittable(k, func(c, at int) { clear(small.hist.packed[at][:g.table.columns[c].entries()]) })
+			some := rows[lo:min(lo+kernel.MaxRows, len(rows))]
+			if g.drawn != nil && g.drawn[k].list != nil {
+				kernel.HistogramDrawn(h, g.drawn[k].list, blk.bins, blk.stride, some, g.coarse)
+			} else {
+				kernel.Histogram(h, blk.bins, blk.stride, some, g.coarse)
 			}
-			kernel.Histogram(h, blk.bins, blk.stride, rows[lo:min(lo+kernel.MaxRows, len(rows))], g.coarse)
 			if wide {
-				for c := range h {
-					small.hist.wide[blk.from+c].Add(&h[c])
-				}
+				g.splittable(k, func(_, at int) { small.hist.wide[at].Add(&small.hist.packed[at]) })
 			}
 		}
 		if !root {
 			narrow := large.Hi-large.Lo <= kernel.MaxRows
-			for c := blk.from; c < blk.to; c++ {
-				parent.subtract(small.hist, c, g.table.columns[c].sums(), narrow)
-			}
+			g.splittable(k, func(c, at int) { parent.subtract(small.hist, at, g.table.columns[c].entries(), narrow) })
 		}
 	}
-	update := (small.Hi - small.Lo) * len(g.table.columns)
+	update := (small.Hi - small.Lo) * g.width
 	if root {
 		g.each(update, fill)
-		// Every row is in some bin of the first column.
-		for b := range kernel.Entries {
-			s := small.hist.at(0, b)
+		// Every row is in some bin of any column that was added up.
+		last, where := 0, 0
+		for k := range g.table.blocks {
+			g.splittable(k, func(c, at int) { last, where = c, at })
+		}
+		for b := range g.table.columns[last].entries() {
+			s := small.hist.at(where, b)
 			small.sums.G += s.G
 			small.sums.H += s.H
 		}
@@ -379,7 +433,7 @@ func (g *growth) examine(small, large *Leaf, parent *histogram) {
 	}
 	narrow := large.Hi-large.Lo <= kernel.MaxRows
 	found := make([][2]split, len(g.table.blocks))
-	update += 2 * judged * g.table.bins // of either child
+	update += 2 * judged * g.table.bins * g.width / len(g.table.columns) // of either child
 	g.each(update, func(k int) {
 		fill(k)
 		// find reads isWide, which is still the parent's for the large leaf.
@@ -413,7 +467,7 @@ func (g *growth) find(l *Leaf) {
 	}
 }
 
-// at is an entry's sums.
+// at is an entry's sums; column, here and below, is where the histogram has it.
 func (h *histogram) at(column, bin int) kernel.Sums {
 	if h.isWide {
 		return h.wide[column][bin]

@@ -129,25 +129,21 @@ func (g *growth) findIn(l *Leaf, k int, wide bool) (best split) {
 	if plain {
 		search = numeric.search()
 	}
-	blk := &g.table.blocks[k]
 	var sums [256]kernel.Sums
-	for c := blk.from; c < blk.to; c++ {
-		if g.drawn != nil && !g.drawn[c] {
-			continue
-		}
+	g.splittable(k, func(c, at int) {
 		col := &g.table.columns[c]
 		var s split
 		switch {
 		case col.category:
-			s = categorical.categories(col, l.hist.column(c, sums[:col.sums()], wide), l.weights[c])
+			s = categorical.categories(col, l.hist.column(at, sums[:col.entries()], wide), l.weights[c])
 		case plain && l.weights[c] == nil:
-			s = numeric.plainThreshold(col, l.hist, c, wide, search, best.gain)
+			s = numeric.plainThreshold(col, l.hist, at, wide, search, best.gain)
 		default:
-			s = numeric.thresholds(col, l.hist.column(c, sums[:col.sums()], wide), l.weights[c])
+			s = numeric.thresholds(col, l.hist.column(at, sums[:col.entries()], wide), l.weights[c])
 		}
 		s.column = c
 		best = best.better(s)
-	}
+	})
 	return best
 }
 
@@ -201,14 +197,14 @@ func (j *judge) search() *kernel.Search {
 }
 
 // plainThreshold is thresholds by a search: the same without the cases, if it gains more than beat.
-func (j *judge) plainThreshold(col *column, h *histogram, c int, wide bool, search *kernel.Search, beat float64) split {
+func (j *judge) plainThreshold(col *column, h *histogram, at int, wide bool, search *kernel.Search, beat float64) split {
 	var score float64
 	var bin int
 	var missingLeft bool
 	if wide {
-		score, bin, missingLeft = search.BestWide(&h.wide[c], col.values)
+		score, bin, missingLeft = search.BestWide(&h.wide[at], col.values)
 	} else {
-		score, bin, missingLeft = search.Best(&h.packed[c], col.values)
+		score, bin, missingLeft = search.Best(&h.packed[at], col.values)
 	}
 	gain := float64(score*(j.perG*j.perG/j.perH)) - j.own
 	if bin < 0 || !(gain > max(j.p.MinGain, beat)) || gain <= 1e-12*j.own {
@@ -217,17 +213,17 @@ func (j *judge) plainThreshold(col *column, h *histogram, c int, wide bool, sear
 	best := split{gain: gain, bin: bin, missingLeft: missingLeft}
 	var missing kernel.Sums
 	if wide {
-		for _, s := range h.wide[c][:bin+1] {
+		for _, s := range h.wide[at][:bin+1] {
 			best.left.G += s.G
 			best.left.H += s.H
 		}
-		missing = h.wide[c][col.values]
+		missing = h.wide[at][col.values]
 	} else {
 		var sum int64
-		for _, v := range h.packed[c][:bin+1] {
+		for _, v := range h.packed[at][:bin+1] {
 			sum += v
 		}
-		best.left, missing = kernel.Unpack(sum), kernel.Unpack(h.packed[c][col.values])
+		best.left, missing = kernel.Unpack(sum), kernel.Unpack(h.packed[at][col.values])
 	}
 	switch {
 	case missingLeft:

@@ -32,13 +32,10 @@ type column struct {
 	bins     []byte // n
 }
 
-// sums is how many entries of a histogram the column has.
-func (c *column) sums() int {
-	if c.missing {
-		return c.values + 1
-	}
-	return c.values
-}
+// entries is how many of a histogram's are the column's: one a bin, one for missing values even
+// where there are none, and as many more as make whole fours, which splits are judged by. All of
+// them are cleared before they are used, for another column may have had them.
+func (c *column) entries() int { return (c.values + 1 + 3) &^ 3 }
 
 // A block is adjacent columns, [from, to), whose bins lie together by row.
 type block struct {

@@ -50,6 +50,37 @@ func Histogram(hist []Packed, bins []byte, stride int, rows []uint32, grad []int
 	histogram(hist, bins, stride, rows, grad)
 }
 
+// HistogramDrawn is Histogram of those columns alone whose numbers, below 256, are drawn: hist[k] is
+// of column drawn[k]. One update takes a little longer than those of Histogram.
+func HistogramDrawn(hist []Packed, drawn, bins []byte, stride int, rows []uint32, grad []int32) {
+	if len(rows) == 0 || len(drawn) == 0 {
+		return
+	}
+	histogramDrawn(hist[:len(drawn)], drawn, bins, stride, rows, grad)
+}
+
+func histogramDrawnGo(hist []Packed, drawn, bins []byte, stride int, rows []uint32, grad []int32) {
+	var touched byte
+	last, hist := int(drawn[len(drawn)-1]), hist[:len(drawn)]
+	for len(rows) > 0 {
+		some := rows[:min(ahead, len(rows))]
+		rows = rows[len(some):]
+		for _, r := range some {
+			at := int(r) * stride
+			touched += bins[at+int(drawn[0])] + bins[at+last] + byte(grad[r])
+		}
+		for _, r := range some {
+			q := grad[r]
+			v := int64(q>>16)<<32 + int64(uint16(q))
+			row := bins[int(r)*stride:][:last+1]
+			for k, c := range drawn {
+				hist[k][row[c]] += v
+			}
+		}
+	}
+	runtime.KeepAlive(touched) // as below
+}
+
 // ahead is how many rows the Go twin touches before it adds them, so that their
 // cache misses overlap.
 const ahead = 64

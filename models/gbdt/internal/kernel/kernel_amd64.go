@@ -15,6 +15,15 @@ func histogram(hist []Packed, bins []byte, stride int, rows []uint32, grad []int
 //go:noescape
 func histogramASM(hist *Packed, columns int, bins *byte, stride int, rows *uint32, n int, grad *int32)
 
+func histogramDrawn(hist []Packed, drawn, bins []byte, stride int, rows []uint32, grad []int32) {
+	histogramDrawnASM(&hist[0], &drawn[0], len(drawn), &bins[0], stride, &rows[0], len(rows), &grad[0])
+}
+
+// histogramDrawnASM is histogramDrawnGo with prefetches, for at least one row and drawn column.
+//
+//go:noescape
+func histogramDrawnASM(hist *Packed, drawn *byte, n int, bins *byte, stride int, rows *uint32, nrows int, grad *int32)
+
 // logistic fills a first part of the gradients, whole fours, and says how many.
 func logistic(fine []int64, coarse []int32, score, y, w []float64, s Scale) int {
 	n := len(fine) &^ 3

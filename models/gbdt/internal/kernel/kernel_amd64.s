@@ -81,6 +81,80 @@ next:
 	JNE  row
 	RET
 
+// One drawn column: its number, the bin's byte, then the entry.
+#define ADDDRAWN(k) \
+	MOVBLZX k(R11), AX \
+	MOVBLZX (R13)(AX*1), AX \
+	ADDQ    R12, (k*2112)(BX)(AX*8)
+
+// func histogramDrawnASM(hist *Packed, drawn *byte, n int, bins *byte, stride int, rows *uint32, nrows int, grad *int32)
+//
+// DI hist, SI bins, R8 stride, DX rows to come, CX how many, R9 grad.
+// Within a row: R12 its gradients, R13 its bins, R11 drawn columns to come, BX their histograms, R10 how many.
+TEXT ·histogramDrawnASM(SB), NOSPLIT, $0-64
+	MOVQ hist+0(FP), DI
+	MOVQ bins+24(FP), SI
+	MOVQ stride+32(FP), R8
+	MOVQ rows+40(FP), DX
+	MOVQ nrows+48(FP), CX
+	MOVQ grad+56(FP), R9
+
+drawnrow:
+	CMPQ        CX, $16
+	JLE         drawnadd
+	MOVL        64(DX), R11
+	PREFETCHT1  (R9)(R11*4)
+	IMULQ       R8, R11
+	ADDQ        SI, R11
+	PREFETCHT1  (R11)
+	PREFETCHT1  -1(R11)(R8*1)
+	CMPQ        R8, $64
+	JLE         drawnadd
+	PREFETCHT1  64(R11)
+	PREFETCHT1  -65(R11)(R8*1)
+
+drawnadd:
+	MOVL    (DX), R13
+	MOVLQSX (R9)(R13*4), R12
+	MOVWQZX R12, R11
+	SARQ    $16, R12
+	SHLQ    $32, R12
+	ORQ     R11, R12
+	IMULQ   R8, R13
+	ADDQ    SI, R13
+	MOVQ    DI, BX
+	MOVQ    drawn+8(FP), R11
+	MOVQ    n+16(FP), R10
+	SUBQ    $4, R10
+	JLT     drawnlast
+
+drawnfour:
+	ADDDRAWN(0)
+	ADDDRAWN(1)
+	ADDDRAWN(2)
+	ADDDRAWN(3)
+	ADDQ $4, R11
+	ADDQ $8448, BX
+	SUBQ $4, R10
+	JGE  drawnfour
+
+drawnlast:
+	ADDQ $4, R10
+	JEQ  drawnnext
+
+drawnone:
+	ADDDRAWN(0)
+	INCQ R11
+	ADDQ $2112, BX
+	DECQ R10
+	JNE  drawnone
+
+drawnnext:
+	ADDQ $4, DX
+	DECQ CX
+	JNE  drawnrow
+	RET
+
 // Constants, four lanes each.
 #define QUAD(name, value) \
 	DATA name<>+0(SB)/8, value \

@@ -63,6 +63,39 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
+// Drawn columns have the histograms that they have among all.
+func TestHistogramDrawn(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 3))
+	for _, columns := range []int{1, 2, 8, 9, 64, 65, 80, 128, 130} {
+		for _, n := range []int{1, 15, 16, 17, 65, 1000} {
+			stride := columns + r.IntN(9)
+			bins, rows, grad := sample(r, n, stride)
+			want := make([]Packed, columns)
+			Histogram(want, bins, stride, rows, grad)
+			for _, share := range []int{1, 2, 10} {
+				var places []byte
+				for c := range columns {
+					if r.IntN(share) == 0 {
+						places = append(places, byte(c))
+					}
+				}
+				if len(places) == 0 {
+					continue
+				}
+				for name, f := range map[string]func([]Packed, []byte, []byte, int, []uint32, []int32){"HistogramDrawn": HistogramDrawn, "histogramDrawnGo": histogramDrawnGo} {
+					got := make([]Packed, columns)
+					f(got, places, bins, stride, rows, grad)
+					for k := range got {
+						if k < len(places) && got[k] != want[places[k]] || k >= len(places) && got[k] != (Packed{}) {
+							t.Fatalf("%s of %v of %d columns, stride %d, %d rows: the %d-th histogram is wrong", name, places, columns, stride, n, k)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // The largest gradients, MaxRows times, still leave the halves apart.
 func TestHistogramHoldsMaxRows(t *testing.T) {
 	for _, g := range []int32{maxG, -maxG} {
