@@ -746,6 +746,37 @@ func TestCheckErrors(t *testing.T) {
 	}
 }
 
+// What is in a column that nothing is made of is told, but nothing of a person.
+func TestInitUnusedColumns(t *testing.T) {
+	type row struct {
+		Customer string  `parquet:"customer_id"`
+		When     int64   `parquet:"ts"`
+		Plan     string  `parquet:"plan"`
+		Contact  string  `parquet:"contact"`
+		Surname  string  `parquet:"last_name"`
+		Note     *string `parquet:"note,optional"`
+	}
+	var rows []row
+	for i := range 400 {
+		rows = append(rows, row{fmt.Sprint("c", i%20), start.Unix() + int64(i)*3600, []string{"free", "paid"}[i%2], fmt.Sprintf("p%d@example.org", i%3), []string{"Smith", "Jones"}[i%2], nil})
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "e.parquet"), rows)
+	text, notes, err := initIn(t, dir, 1, "e.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"plan       BYTE_ARRAY STRING: free, paid\n", "contact    BYTE_ARRAY STRING: 3 different values\n", "last_name  BYTE_ARRAY STRING: 2 different values\n", "note       BYTE_ARRAY STRING: null in every row\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	said := fmt.Sprint(notes)
+	if strings.Contains(text+said, "@") || strings.Contains(text+said, "Smith") || !strings.Contains(said, "if plan says what happened") {
+		t.Errorf("%s\n%s", text, said)
+	}
+}
+
 // Data that were taken in the middle of a day are run for the day before: their last day
 // would stop at a gate. A day that is merely quiet is whole; so is
 // the last one where everything has been quiet for weeks.

@@ -211,8 +211,8 @@ func (d *draft) renderSource(b *strings.Builder, g *recognise.Group) {
 }
 
 // renderUnused lists columns that were taken for nothing, with what is in them: whoever
-// knows one of them to be a field maps it. Values are shown only where there are few,
-// so that no address gets into the file.
+// knows one of them to be a field maps it. Values are shown only where there are few, and
+// none that may be a person's: configurations get into repositories.
 func renderUnused(b *strings.Builder, columns []*scan.ColumnProfile) {
 	const shown, few, values = 25, 50, 4
 	if len(columns) == 0 {
@@ -228,7 +228,7 @@ func renderUnused(b *strings.Builder, columns []*scan.ColumnProfile) {
 		switch {
 		case c.Rows == c.Nulls:
 			held = "null in every row"
-		case c.Distinct <= few:
+		case c.Distinct <= few && !recognise.Personal(c):
 			var some []string
 			for _, v := range c.Top[:min(values, len(c.Top))] {
 				some = append(some, prose.Comment(v.Value))

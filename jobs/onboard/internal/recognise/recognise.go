@@ -426,6 +426,14 @@ func (r *Recognition) fallbacks(p *scan.Profile) {
 	}
 }
 
+// personalName is in the names of columns about who somebody is.
+var personalName = regexp.MustCompile(`(?i)e.?mail|phone|mobile|(^|first|last|sur|full|fore|given|family|user|customer).?name$|street|address|birth|passw|token|secret|card|iban|ssn|\bip\b`)
+
+// Personal says whether a column may tell who somebody is.
+func Personal(c *scan.ColumnProfile) bool {
+	return personalName.MatchString(c.Path) || slices.ContainsFunc(c.Top, func(v scan.ValueCount) bool { return strings.Contains(v.Value, "@") })
+}
+
 // EventTypes are unused columns whose values repeat as kinds of event do, those first
 // that name kinds which are known.
 func (r *Recognition) EventTypes() []string {
@@ -433,7 +441,7 @@ func (r *Recognition) EventTypes() []string {
 	var may []string
 	for _, c := range r.Unused {
 		k := contentOf(c)
-		if c.Kind != scan.KindString && c.Kind != scan.KindBytes || k.distinct < 2 || k.distinct > 200 || k.values < 5*k.distinct || k.nullShare > .5 || numericText(c) {
+		if c.Kind != scan.KindString && c.Kind != scan.KindBytes || k.distinct < 2 || k.distinct > 200 || k.values < 5*k.distinct || k.nullShare > .5 || numericText(c) || Personal(c) {
 			continue
 		}
 		may = append(may, c.Path)
