@@ -26,6 +26,19 @@ func TestMoneyFromFloat(t *testing.T) {
 	}
 }
 
+// Floats round as math.Round does: half-way, beside it, and anywhere.
+func TestMoneyRounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		half := (float64(rapid.IntRange(-100_000, 100_000).Draw(t, "units")) + 0.5) / MoneyScale
+		for _, v := range []float64{half, math.Nextafter(half, 1e9), math.Nextafter(half, -1e9), rapid.Float64().Draw(t, "any"), rapid.Float64Range(-1e12, 1e12).Draw(t, "amount")} {
+			want, wantOK := math.Round(v*MoneyScale), math.Abs(math.Round(v*MoneyScale)) <= float64(MaxMoney)
+			if got, ok := MoneyFromFloat(v); ok != wantOK || ok && float64(got) != want {
+				t.Fatalf("%v is %d, %v; want %v, %v", v, int64(got), ok, want, wantOK)
+			}
+		}
+	})
+}
+
 func TestMoneyFromDecimal(t *testing.T) {
 	for _, c := range []struct {
 		unscaled int64

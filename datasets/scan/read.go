@@ -216,6 +216,7 @@ type worker struct {
 	money    [3][column.SegmentRows]datasets.Money // amount, quantity, rating
 	selected []int32
 	shown    []byte // texts of the refused row at hand
+	reasons  [256]string
 	batch    datasets.Batch
 }
 

@@ -188,7 +188,7 @@ func (w *worker) reject(i int, s status, at place) {
 	}
 	src := &w.plan.sources[w.source]
 	w.shown = w.shown[:0]
-	row := RejectedRow{Source: src.Name, Reason: s.reason(), Column: src.Columns[s.field()]}
+	row := RejectedRow{Source: src.Name, Reason: w.reason(s), Column: src.Columns[s.field()]}
 	row.Value = w.text(s.field(), i)
 	row.CustomerID = w.text(datasets.CustomerID, i)
 	if w.pseudonyms != nil {
@@ -206,6 +206,14 @@ func (w *worker) reject(i int, s status, at place) {
 		row.EventTime = w.text(datasets.EventTime, i)
 	}
 	w.sample[s].Add(row, w.limit)
+}
+
+// reason is the status's, made once.
+func (w *worker) reason(s status) string {
+	if w.reasons[s] == "" {
+		w.reasons[s] = s.reason()
+	}
+	return w.reasons[s]
 }
 
 func (s status) reason() string { return s.field().String() + "_" + s.problem().String() }

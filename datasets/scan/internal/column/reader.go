@@ -62,6 +62,7 @@ type Reader struct {
 	dictFine     bool // no value is wrong
 	dictCodes    []uint32
 	found        bool           // dictCodes has the customers that were known already
+	unknown      int            // values without a code, once found
 	coder        datasets.Coder // of customers
 	wanted       []uint32
 	codes        []uint32

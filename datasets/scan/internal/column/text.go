@@ -246,7 +246,11 @@ func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, nu
 	// The values to look up: of a dictionary, those not met before.
 	const pending = math.MaxUint32
 	c.wanted = c.wanted[:0]
-	for _, i := range sel {
+	look := sel
+	if dict && c.unknown == 0 {
+		look = nil
+	}
+	for _, i := range look {
 		if run.Valid != nil && !run.Valid[i] {
 			continue
 		}
@@ -267,7 +271,14 @@ func (c *Reader) appendCustomers(out []uint32, d *datasets.Dict, sel []int32, nu
 			for k, index := range c.wanted {
 				c.dictCodes[index] = c.codes[k]
 			}
+			c.unknown -= len(c.wanted)
 		}
+	}
+	if dict && run.Valid == nil {
+		for _, i := range sel {
+			out = append(out, c.dictCodes[run.Index[i]])
+		}
+		return out
 	}
 	at := 0
 	for _, i := range sel {
@@ -293,7 +304,12 @@ func (c *Reader) findCustomers(d *datasets.Dict) {
 		value = values.Bytes
 	}
 	c.dictCodes = c.coder.Find(d, c.dictCodes[:0], c.Run.Dict.Len, value)
-	c.found = true
+	c.found, c.unknown = true, 0
+	for _, code := range c.dictCodes {
+		if code == 0 {
+			c.unknown++
+		}
+	}
 }
 
 // isID says whether the bytes of a customer column are the dictionary form of its ids.
