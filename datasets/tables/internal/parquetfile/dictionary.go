@@ -35,42 +35,45 @@ func hash(v uint64) uint64 {
 // appendIndexes appends the index of every value, new ones included, and
 // returns how many it did before the dictionary was full.
 func (d *words) appendIndexes(dst []uint16, values []uint64) ([]uint16, int) {
-	slots, shift := d.slots, d.shift
-	dst = slices.Grow(dst, len(values))
-	var last uint64 // many a column is one value almost everywhere
-	var again uint16
-	known := false
+	from := len(dst)
+	dst = slices.Grow(dst, len(values))[:from+len(values)]
+	slots, known, shift := d.slots, d.values, d.shift
 	for i, v := range values {
-		if known && v == last {
-			dst = append(dst, again)
+		// As a rule the value is known, and where its hash says: one way through, whose
+		// loads overlap with those of the values that follow.
+		at := hash(v) >> shift & uint64(len(slots)-1)
+		if entry := slots[at]; entry > 0 && int(entry) <= len(known) && known[entry-1] == v {
+			dst[from+i] = entry - 1
 			continue
 		}
-		at, entry := hash(v)>>shift, uint16(0)
-		for {
-			at &= uint64(len(slots) - 1)
-			entry = slots[at]
-			if entry == 0 {
-				if len(d.values) == maxDictionary {
-					return dst, i
-				}
-				d.values = append(d.values, v)
-				entry = uint16(len(d.values))
-				slots[at] = entry
-				if 2*len(d.values) > len(slots) {
-					d.grow()
-					slots, shift = d.slots, d.shift
-				}
-				break
-			}
-			if d.values[entry-1] == v {
-				break
-			}
-			at++
+		entry, ok := d.find(v, at)
+		if !ok {
+			return dst[:from+i], i
 		}
-		last, again, known = v, entry-1, true
-		dst = append(dst, again)
+		dst[from+i] = entry
+		slots, known, shift = d.slots, d.values, d.shift
 	}
 	return dst, len(values)
+}
+
+// find is the index of a value, new or not, whose hash is that of a slot. ok is false
+// when it is new and the dictionary is full.
+func (d *words) find(v, at uint64) (index uint16, ok bool) {
+	for mask := uint64(len(d.slots) - 1); d.slots[at] > 0; at = (at + 1) & mask {
+		if index = d.slots[at] - 1; d.values[index] == v {
+			return index, true
+		}
+	}
+	if len(d.values) == maxDictionary {
+		return 0, false
+	}
+	index = uint16(len(d.values))
+	d.values = append(d.values, v)
+	d.slots[at] = index + 1
+	if 2*len(d.values) > len(d.slots) {
+		d.grow()
+	}
+	return index, true
 }
 
 func (d *words) grow() {
