@@ -73,12 +73,12 @@ func carts(p Params) Family {
 	f.New = func(Values) Fill {
 		var baskets []basket
 		var products marks
-		given := map[uint32]int{} // session code → place in baskets
+		var given placesOf // baskets, by session
 		return func(h *timeline.History, out []float64) {
 			nulls(out)
 			adds, purchases := h.Positions(datasets.CartAdd), h.Positions(datasets.Purchase)
 			baskets = baskets[:0]
-			clear(given)
+			given.reset()
 			open, openCode := -1, uint32(0)
 			var current int // the latest cart by session, that of openCode; open is the one by gap
 			for _, i := range adds {
@@ -92,10 +92,8 @@ func carts(p Params) Family {
 					b = open
 				} else {
 					if c != openCode {
-						at, seen := given[c]
-						if !seen {
-							at = len(baskets)
-							given[c] = at
+						at := given.of(c, len(baskets))
+						if at == len(baskets) {
 							baskets = append(baskets, basket{first: t})
 						}
 						current, openCode = at, c

@@ -42,6 +42,9 @@ func (c *columns) next() []float64 {
 	return row
 }
 
+// infinity has, but for the sign, the greatest bits of all numbers: beyond it is NaN.
+const infinity uint64 = 0x7FF << 52
+
 // turn moves the newest rows, which begin at a multiple of eight, to the columns;
 // NaN becomes null.
 func (c *columns) turn(rows int) {
@@ -50,13 +53,13 @@ func (c *columns) turn(rows int) {
 		column := c.values[j*stride+first:][:rows]
 		marks := byte(0)
 		for k := range column {
-			v := c.block[k*c.width+j]
-			if v == v {
-				marks |= 1 << k
-			} else {
-				v = 0
+			// Which values are null cannot be foreseen, so no jump depends on it.
+			bits, present := math.Float64bits(c.block[k*c.width+j]), uint64(0)
+			if bits<<1 <= infinity<<1 {
+				present = 1
 			}
-			column[k] = v
+			marks |= byte(present) << k
+			column[k] = math.Float64frombits(bits & -present)
 		}
 		c.valid[j*(batchRows/8)+first/8] = marks
 		c.nulls[j] += rows - bits.OnesCount8(marks)

@@ -57,10 +57,10 @@ func sessions(p Params) Family {
 	}
 	f.New = func(Values) Fill {
 		var visits []visit
-		given := map[uint32]int{} // session code → place in visits
+		var given placesOf // visits, by session
 		return func(h *timeline.History, out []float64) {
 			visits = visits[:0]
-			clear(given)
+			given.reset()
 			open, openCode := -1, uint32(0)
 			var current int // the latest visit by id, that of openCode; open is the one by gap
 			for i, r := range h.Role {
@@ -77,10 +77,8 @@ func sessions(p Params) Family {
 					v = open
 				} else {
 					if c != openCode {
-						at, seen := given[c]
-						if !seen {
-							at = len(visits)
-							given[c] = at
+						at := given.of(c, len(visits))
+						if at == len(visits) {
 							visits = append(visits, visit{first: t})
 						}
 						current, openCode = at, c
@@ -126,4 +124,22 @@ func sessions(p Params) Family {
 		}
 	}
 	return f
+}
+
+// placesOf are places in a list, by session of a customer: sessions are numbered from 1
+// in order of appearance, so they index a slice.
+type placesOf struct{ places []int32 } // 1 more than the place; 0 is none
+
+// reset forgets all places.
+func (p *placesOf) reset() { p.places = p.places[:0] }
+
+// of is the place of a session, which is next if it has none.
+func (p *placesOf) of(session uint32, next int) int {
+	for len(p.places) <= int(session) {
+		p.places = append(p.places, 0)
+	}
+	if p.places[session] == 0 {
+		p.places[session] = int32(next) + 1
+	}
+	return int(p.places[session]) - 1
 }

@@ -2,7 +2,6 @@ package timeline
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/shoal-data/shoal/datasets"
 )
@@ -88,8 +87,15 @@ func (t *Timeline) Between(from, to AsOf) Outcome {
 func (h *History) Positions(r datasets.Role) []int32 {
 	all := h.roles.at(r)
 	n := len(all)
-	if n > 0 && int(all[n-1]) >= h.Len() {
-		n = sort.Search(n, func(i int) bool { return int(all[i]) >= h.Len() })
+	if end := int32(h.Len()); n > 0 && all[n-1] >= end {
+		lo := 0 // of those before lo all are in the history, of those from n on none
+		for lo < n {
+			if mid := int(uint(lo+n) >> 1); all[mid] < end {
+				lo = mid + 1
+			} else {
+				n = mid
+			}
+		}
 	}
 	return all[:n:n]
 }
