@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
+	"github.com/shoal-data/shoal/datasets/spool"
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/outputs"
 	"github.com/shoal-data/shoal/jobs/rules"
 	"github.com/shoal-data/shoal/jobs/segments"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/jobs/segments/roll"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/rfm"
@@ -163,10 +166,12 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 			return nil, Usage(fmt.Errorf("segmentations[%s].features: no feature %q (shoal features lists them)", c.Name, n))
 		}
 	}
-	data, err := t.score.Matrix(names, nil)
+	x, err := r.behaviour(t.score, names)
 	if err != nil {
 		return nil, err
 	}
+	kept := spool.New(r.space, "") // of this segmentation alone: its disk is free when it is done
+	defer kept.Close()
 	column, _ := segmentColumn(place, c.Name)
 	p := segments.Params{Segmentation: c, Column: column, Date: r.asOf.String(), Workers: r.workers}
 	fewest := r.Config.Privacy.SmallestSegment
@@ -174,7 +179,7 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 		p.MinShare = min(math.Ceil(share*200)/200, 0.5) // in steps: another share asks for another fit
 	}
 	for {
-		s, warnings, err := segments.Divide(ctx, p, segments.Input{X: models.Matrix{Names: names, Data: data}, Idle: idle, Prior: prior})
+		s, warnings, err := segments.Divide(ctx, p, segments.Input{X: x, Idle: idle, Prior: prior, Spool: kept})
 		if err != nil {
 			return nil, err
 		}
@@ -190,6 +195,52 @@ func (r *run) segmentation(ctx context.Context, t *table, place int, idle []floa
 		p.K = config.AutoInt{N: k - 1}
 		r.warn(warning("privacy.segments_merged", fmt.Sprintf("segmentation %s has %d segments instead of %d, because one would have had fewer customers than privacy.smallest_segment (%d)", c.Name, k-1, k, fewest)))
 	}
+}
+
+// A segmentation holds about matrices of the features at once, prepared ones and copies,
+// which may take matrixShare of limits.memory.
+const (
+	matrices    = 5
+	matrixShare = .25
+)
+
+// behaviour is the features that customers are divided by: in memory, or where that has
+// no room for them, in passes over the feature table. It makes no other segments.
+func (r *run) behaviour(t *features.Table, names []string) (passes.Table, error) {
+	if float64(t.Rows())*float64(len(names))*8*matrices > matrixShare*float64(r.memory) {
+		return columns{t, names}, nil
+	}
+	data, err := t.Matrix(names, nil)
+	return passes.Held{Matrix: models.Matrix{Names: names, Data: data}}, err
+}
+
+// columns are some of a feature table, as they lie in it.
+type columns struct {
+	table *features.Table
+	names []string
+}
+
+func (c columns) Names() []string { return c.names }
+func (c columns) Rows() int       { return c.table.Rows() }
+func (c columns) Batches(context.Context) iter.Seq2[models.Matrix, error] {
+	return func(yield func(models.Matrix, error) bool) {
+		m := models.Matrix{Names: c.names}
+		for part := range c.table.Parts() {
+			var err error
+			if m.Data, err = part.Matrix(m.Data[:0], c.names, nil); !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+func (c columns) Column(dst []float64, j int) ([]float64, error) {
+	for part := range c.table.Parts() {
+		var err error
+		if dst, err = part.Values(dst, c.names[j]); err != nil {
+			return nil, err
+		}
+	}
+	return dst, nil
 }
 
 // browses says whether the history tells of visits that are no orders.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-data/shoal/jobs/segments/internal/kin"
 	"github.com/shoal-data/shoal/jobs/segments/internal/words"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 )
 
 // inactiveName is what customers are called who have done nothing for so long.
@@ -60,9 +61,11 @@ func (d *division) identify(ctx context.Context) error {
 		}
 	}
 	d.addInactive()
-	d.assign()
-	d.measure()
-	d.profile()
+	for _, step := range []func(context.Context) error{d.assign, d.measure, d.profile} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
 	d.name()
 	if err := d.trust(ctx); err != nil {
 		return err
@@ -145,7 +148,7 @@ func (d *division) addInactive() {
 // assign puts every customer into the segment whose centre is nearest, but for
 // those who were in another that is hardly farther: they stay, so that nobody
 // goes back and forth every night.
-func (d *division) assign() {
+func (d *division) assign(ctx context.Context) error {
 	place := map[int32]int{}
 	for i, s := range d.Segments {
 		if !s.Inactive {
@@ -161,26 +164,29 @@ func (d *division) assign() {
 		for _, row := range d.active {
 			d.Labels[row] = -1
 		}
-		return
+		return nil
+	}
+	if d.z == nil { // nobody
+		return nil
 	}
 	centres := d.model.Centres()
-	for i, row := range d.active {
-		z := d.z.Row(i)
+	return passes.Each(ctx, d.z, func(i int, z []float64) {
+		row := d.active[i]
 		at := d.nearest[i]
 		nearest := distance(z, centres.Row(at))
 		d.Labels[row], d.Distances[row] = at, nearest
 		if d.prior == nil {
-			continue
+			return
 		}
 		was, known := place[d.prior.Of[row]]
 		if !known || was == at {
-			continue
+			return
 		}
 		if far := distance(z, centres.Row(was)); far <= (1+d.Hysteresis)*nearest {
 			d.Labels[row], d.Distances[row] = was, far
 			d.Stayed++
 		}
-	}
+	})
 }
 
 func distance(a, b []float64) float64 {
@@ -193,26 +199,29 @@ func distance(a, b []float64) float64 {
 }
 
 // measure fills the sizes and means.
-func (d *division) measure() {
+func (d *division) measure(ctx context.Context) error {
 	columns := make([]int, len(d.Features))
 	for j, name := range d.Features {
-		columns[j] = slices.Index(d.x.Names, name)
+		columns[j] = slices.Index(d.names, name)
 	}
 	w := len(columns)
 	sums, counts, far := make([]float64, len(d.Segments)*w), make([]float64, len(d.Segments)*w), make([]float64, len(d.Segments))
-	for i, label := range d.Labels {
+	err := passes.Each(ctx, d.x, func(i int, row []float64) {
+		label := d.Labels[i]
 		if label < 0 {
-			continue
+			return
 		}
 		d.Segments[label].Size++
 		far[label] += d.Distances[i]
-		row := d.x.Row(i)
 		for j, c := range columns {
 			if v := row[c]; !math.IsNaN(v) {
 				sums[label*w+j] += v
 				counts[label*w+j]++
 			}
 		}
+	})
+	if err != nil {
+		return err
 	}
 	for i := range d.Segments {
 		s := &d.Segments[i]
@@ -226,6 +235,7 @@ func (d *division) measure() {
 			s.Centre = d.model.Centres().Row(i)
 		}
 	}
+	return nil
 }
 
 // name names the new segments, each unlike any there has been; the others

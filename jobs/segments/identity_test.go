@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -143,7 +144,7 @@ func thirty(t *testing.T, seed uint64, matched bool) (faults []string) {
 		if !matched {
 			before = nil
 		}
-		s, _, err := Divide(t.Context(), p, Input{X: x, Idle: h.idle, Prior: before})
+		s, _, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: h.idle, Prior: before})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +305,7 @@ func TestInactive(t *testing.T) {
 	}
 	x := h.night(true)
 	p := params()
-	s, _, err := Divide(t.Context(), p, Input{X: x, Idle: idle})
+	s, _, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: idle})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,11 +319,11 @@ func TestInactive(t *testing.T) {
 		}
 	}
 	// Nobody inactive for a night, and then again: it is the same segment.
-	none, _, err := Divide(t.Context(), p, Input{X: x, Idle: make([]float64, len(idle)), Prior: after(t, s, nil)})
+	none, _, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: make([]float64, len(idle)), Prior: after(t, s, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := Divide(t.Context(), p, Input{X: x, Idle: idle, Prior: after(t, none, nil)})
+	again, _, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: idle, Prior: after(t, none, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func TestQuietNights(t *testing.T) {
 		for i := c.active; i < len(idle); i++ {
 			idle[i] = 366
 		}
-		quiet, warnings, err := Divide(t.Context(), p, Input{X: x, Idle: idle, Prior: after(t, first, nil)})
+		quiet, warnings, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: idle, Prior: after(t, first, nil)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,7 +380,7 @@ func TestQuietNights(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		p.Date = "2025-04-02"
-		back, _, err := Divide(t.Context(), p, Input{X: x, Idle: make([]float64, len(idle)), Prior: after(t, quiet, nil)})
+		back, _, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: make([]float64, len(idle)), Prior: after(t, quiet, nil)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +394,7 @@ func TestQuietNights(t *testing.T) {
 	idle := []float64{400, 500}
 	other := models.NewMatrix([]string{"orders"}, 2)
 	for _, prior := range []*Prior{nil, after(t, first, make([]int32, 2))} {
-		s, _, err := Divide(t.Context(), params(), Input{X: other, Idle: idle, Prior: prior})
+		s, _, err := Divide(t.Context(), params(), Input{X: passes.Held{Matrix: other}, Idle: idle, Prior: prior})
 		if err != nil || len(s.Segments) != 1 || s.None == "" {
 			t.Errorf("%+v, %v", s, err)
 		}

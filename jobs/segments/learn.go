@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/clustercount"
 	"github.com/shoal-data/shoal/models/kmeans"
@@ -19,7 +20,7 @@ const coldGain = 0.01
 
 // learn prepares the active, chooses a number of segments and fits them, from
 // the segments of the run before where that is no worse.
-func (d *division) learn(ctx context.Context, x models.Matrix) error {
+func (d *division) learn(ctx context.Context, x passes.Table) error {
 	prepared, z, err := d.prepare(ctx, x)
 	if err != nil {
 		return err
@@ -42,17 +43,21 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 			return err
 		}
 		// What is fitted is, to the bit, what the stored preparation will make of rows.
-		if z, err = prepared.Apply(models.Matrix{}, x); err != nil {
+		if z, err = d.ready(ctx, prepared, x); err != nil {
 			return err
 		}
 	}
-	cold, result, warnings, err := kmeans.Fit(ctx, fit, z)
+	cold, result, warnings, err := cluster(ctx, fit, z, kmeans.Options{})
 	if err != nil {
 		return err
 	}
 	model := cold
-	if start := d.warmStart(z); start.Rows() == fit.K {
-		warm, again, more, err := kmeans.FitWith(ctx, fit, z, kmeans.Options{Start: start})
+	start, err := d.warmStart(ctx, z)
+	if err != nil {
+		return err
+	}
+	if start.Rows() == fit.K {
+		warm, again, more, err := cluster(ctx, fit, z, kmeans.Options{Start: start})
 		if err != nil {
 			return err
 		}
@@ -61,7 +66,7 @@ func (d *division) learn(ctx context.Context, x models.Matrix) error {
 		}
 	}
 	d.warnings = append(d.warnings, warnings...)
-	return d.use(prepared, model, z)
+	return d.use(ctx, prepared, model, z)
 }
 
 // fitted is how many customers the stored centres are the means of, 0 without any. On a
@@ -89,24 +94,26 @@ const (
 // within the k segments found, and the customers divided anew. Halves must predict
 // each other's segments at least as well as before, or the columns stay as they were:
 // what is no segment becomes none by this.
-func (d *division) weigh(ctx context.Context, prepared *transform.Model, z models.Matrix, fit kmeans.Params) (*transform.Model, int, error) {
+func (d *division) weigh(ctx context.Context, prepared *transform.Model, z passes.Rows, fit kmeans.Params) (*transform.Model, int, error) {
 	var labels []int
 	if d.model != nil && d.model.K() == fit.K {
 		labels = d.was // columns count tonight as they do for the segments there are
 	}
 	for {
 		if labels == nil {
-			_, result, _, err := kmeans.Fit(ctx, fit, z)
+			_, result, _, err := cluster(ctx, fit, z, kmeans.Options{})
 			if err != nil {
 				return nil, 0, err
 			}
 			labels = result.Labels
 		}
-		weights, weighed := reweigh(z, labels, fit.K)
+		weights, weighed, err := reweigh(ctx, z, labels, fit.K)
+		if err != nil {
+			return nil, 0, err
+		}
 		k := 0
 		curve, support, before := d.Curve, d.Support, d.candidate(fit.K)
 		if weights != nil {
-			var err error
 			if k, err = d.choose(ctx, weighed); err != nil {
 				return nil, 0, err
 			}
@@ -116,7 +123,6 @@ func (d *division) weigh(ctx context.Context, prepared *transform.Model, z model
 			d.Curve, d.Support = curve, support
 			return prepared, fit.K, nil
 		}
-		var err error
 		if prepared, err = prepared.Weighted(weights); err != nil {
 			return nil, 0, err
 		}
@@ -155,18 +161,15 @@ func (d *division) settle(chosen, k int) {
 
 // reweigh divides the columns by their standard deviations within the segments of the
 // labels. The weights are nil where a segment is nobody's.
-func reweigh(z models.Matrix, labels []int, k int) (weights []float64, weighed models.Matrix) {
-	if means(z, labels, k).Rows() < k {
-		return nil, z
+func reweigh(ctx context.Context, z passes.Rows, labels []int, k int) (weights []float64, weighed passes.Rows, err error) {
+	m, err := means(ctx, z, labels, k)
+	if err != nil || m.Rows() < k {
+		return nil, z, err
 	}
-	weights, weighed = within(z, labels, k), models.NewMatrix(z.Names, z.Rows())
-	for i := range weighed.Rows() {
-		to := weighed.Row(i)
-		for j, v := range z.Row(i) {
-			to[j] = v * weights[j]
-		}
+	if weights, err = within(ctx, z, labels, k); err != nil {
+		return nil, nil, err
 	}
-	return weights, weighed
+	return weights, passes.Weighed(z, weights), nil
 }
 
 // candidate is what was found for a number of segments; nil for one not tried.
@@ -180,16 +183,16 @@ func (d *division) candidate(k int) *clustercount.Candidate {
 }
 
 // means are those of the rows of each label that some row has.
-func means(z models.Matrix, labels []int, k int) models.Matrix {
-	sums, counts := models.NewMatrix(z.Names, k), make([]float64, k)
-	for i, l := range labels {
-		counts[l]++
-		to := sums.Row(l)
-		for j, v := range z.Row(i) {
+func means(ctx context.Context, z passes.Rows, labels []int, k int) (models.Matrix, error) {
+	sums, counts := models.NewMatrix(z.Names(), k), make([]float64, k)
+	err := passes.Each(ctx, z, func(i int, row []float64) {
+		counts[labels[i]]++
+		to := sums.Row(labels[i])
+		for j, v := range row {
 			to[j] += v
 		}
-	}
-	m := models.Matrix{Names: z.Names}
+	})
+	m := models.Matrix{Names: z.Names()}
 	for l, n := range counts {
 		if n == 0 {
 			continue
@@ -198,21 +201,22 @@ func means(z models.Matrix, labels []int, k int) models.Matrix {
 			m.Data = append(m.Data, v/n)
 		}
 	}
-	return m
+	return m, err
 }
 
 // within are the weights of columns: the inverse of their standard deviations within
 // the segments, such that their squares add up to the number of columns.
-func within(z models.Matrix, labels []int, k int) []float64 {
-	w := z.Cols()
+func within(ctx context.Context, z passes.Rows, labels []int, k int) ([]float64, error) {
+	w := len(z.Names())
 	sums, squares, counts := make([]float64, k*w), make([]float64, w), make([]float64, k)
-	for i, l := range labels {
+	err := passes.Each(ctx, z, func(i int, row []float64) {
+		l := labels[i]
 		counts[l]++
-		for j, v := range z.Row(i) {
+		for j, v := range row {
 			sums[l*w+j] += v
 			squares[j] += float64(v * v)
 		}
-	}
+	})
 	weights, total := make([]float64, w), 0.0
 	for j := range weights {
 		between := 0.0
@@ -228,7 +232,7 @@ func within(z models.Matrix, labels []int, k int) []float64 {
 	for j := range weights {
 		weights[j] *= math.Sqrt(float64(w) / total)
 	}
-	return weights
+	return weights, err
 }
 
 // alike is the correlation from which two prepared columns tell the same story.
@@ -237,37 +241,35 @@ const alike = 0.9
 // prepare brings the features onto one scale. Of columns that tell the same story
 // only the first, in the order given, is kept: behaviour counts once however many
 // features measure it.
-func (d *division) prepare(ctx context.Context, x models.Matrix) (*transform.Model, models.Matrix, error) {
+func (d *division) prepare(ctx context.Context, x passes.Table) (*transform.Model, passes.Rows, error) {
 	tp := transform.DefaultParams()
-	tp.Workers = d.Workers
+	tp.Workers = d.columnsAtOnce()
 	tp.FitScale = true
 	tp.SkewLimit = 0.5   // counts and money are skewed; distances should not be ruled by their tails
 	tp.SparseShare = 0.5 // nor by what few customers do
-	prepared, warnings, err := transform.Fit(ctx, tp, x)
-	if err != nil {
-		return nil, models.Matrix{}, err
+	fit := func(names []string) (*transform.Model, []models.Warning, error) {
+		return transform.FitColumns(ctx, tp, names, x.Rows(), func(j int) ([]float64, error) {
+			return passes.Column(x, slices.Index(d.names, names[j]))
+		})
 	}
-	z, err := prepared.Apply(models.Matrix{}, x)
+	prepared, warnings, err := fit(d.names)
 	if err != nil {
-		return nil, models.Matrix{}, err
+		return nil, nil, err
 	}
-	keep, dropped := distinct(z)
+	z, err := d.ready(ctx, prepared, x)
+	if err != nil {
+		return nil, nil, err
+	}
+	keep, dropped, err := distinct(ctx, z)
+	if err != nil {
+		return nil, nil, err
+	}
 	if len(dropped) > 0 {
-		only := models.Matrix{Names: keep, Data: make([]float64, 0, x.Rows()*len(keep))}
-		columns := make([]int, len(keep))
-		for j, name := range keep {
-			columns[j] = slices.Index(x.Names, name)
+		if prepared, _, err = fit(keep); err != nil {
+			return nil, nil, err
 		}
-		for i := range x.Rows() {
-			for _, c := range columns {
-				only.Data = append(only.Data, x.Row(i)[c])
-			}
-		}
-		if prepared, _, err = transform.Fit(ctx, tp, only); err != nil {
-			return nil, models.Matrix{}, err
-		}
-		if z, err = prepared.Apply(models.Matrix{}, only); err != nil {
-			return nil, models.Matrix{}, err
+		if z, err = d.ready(ctx, prepared, x); err != nil {
+			return nil, nil, err
 		}
 	}
 	if len(d.Params.Features) > 0 { // a person named the features: say which are of no use
@@ -277,43 +279,49 @@ func (d *division) prepare(ctx context.Context, x models.Matrix) (*transform.Mod
 }
 
 // distinct lists the columns that no earlier one stands for.
-func distinct(z models.Matrix) (keep []string, dropped []models.Warning) {
-	n, w := z.Rows(), z.Cols()
-	var kept []int
-	for j := range w {
-		like := -1
-		for _, k := range kept {
-			var sjk, sjj, skk float64
-			for i := range n { // columns have mean 0
-				a, b := z.Data[i*w+j], z.Data[i*w+k]
-				sjk += float64(a * b)
-				sjj += float64(a * a)
-				skk += float64(b * b)
-			}
-			if math.Abs(sjk) >= alike*math.Sqrt(sjj*skk) {
-				like = k
-				break
+func distinct(ctx context.Context, z passes.Rows) (keep []string, dropped []models.Warning, err error) {
+	names := z.Names()
+	w := len(names)
+	products := make([]float64, w*w) // summed over rows, of columns j and k <= j; columns have mean 0
+	err = passes.Each(ctx, z, func(_ int, row []float64) {
+		for j, a := range row {
+			sums := products[j*w : j*w+j+1]
+			for k, b := range row[:j+1] {
+				sums[k] += float64(a * b)
 			}
 		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var kept []int
+	for j := range w {
+		like := slices.IndexFunc(kept, func(k int) bool {
+			return math.Abs(products[j*w+k]) >= alike*math.Sqrt(products[j*w+j]*products[k*w+k])
+		})
 		if like < 0 {
 			kept = append(kept, j)
-			keep = append(keep, z.Names[j])
+			keep = append(keep, names[j])
 			continue
 		}
 		dropped = append(dropped, models.Warning{Code: "segments.columns_alike", Message: fmt.Sprintf(
-			"column %s was left out: it goes with %s (correlation %.2f or more)", z.Names[j], z.Names[like], alike)})
+			"column %s was left out: it goes with %s (correlation %.2f or more)", names[j], names[kept[like]], alike)})
 	}
-	return keep, dropped
+	return keep, dropped, nil
 }
 
 // choose is the number of segments that the data support, 0 for none. That of
 // the run before stays while it is not clearly worse, so that it does not change
 // with the weather.
-func (d *division) choose(ctx context.Context, z models.Matrix) (int, error) {
+func (d *division) choose(ctx context.Context, z passes.Rows) (int, error) {
 	cp := clustercount.DefaultParams()
 	cp.KMin, cp.KMax, cp.MinShare = d.KMin, d.KMax, d.MinShare
 	cp.Fit.Seed, cp.Fit.Workers = d.Seed, d.Workers
-	c, err := clustercount.Choose(ctx, cp, z)
+	sample, err := passes.Gather(ctx, z, clustercount.Draw(z.Rows(), cp.Sample, cp.Fit.Seed))
+	if err != nil {
+		return 0, err
+	}
+	c, err := clustercount.Choose(ctx, cp, sample)
 	if err != nil {
 		return 0, err
 	}
@@ -351,9 +359,9 @@ const stayStable = 0.6
 
 // warmStart are the means, in tonight's prepared space, of the customers that
 // the stored centres are nearest to.
-func (d *division) warmStart(z models.Matrix) models.Matrix {
+func (d *division) warmStart(ctx context.Context, z passes.Rows) (models.Matrix, error) {
 	if d.model == nil {
-		return models.Matrix{}
+		return models.Matrix{}, nil
 	}
-	return means(z, d.was, d.model.K())
+	return means(ctx, z, d.was, d.model.K())
 }

@@ -1,6 +1,7 @@
 package segments
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 )
 
 // MapTable is the table of a sample of customers in two dimensions.
@@ -38,21 +40,24 @@ type Axis struct {
 
 // place makes the map of rows at even distances: rows are in an order that only who the
 // customers are decides.
-func (d *division) place() *Map {
-	n, width := d.z.Rows(), len(d.Features)
+func (d *division) place(ctx context.Context) (*Map, error) {
+	n, width := len(d.active), len(d.Features)
 	if d.model == nil || n < 3 || width == 0 {
-		return nil
+		return nil, nil
 	}
 	sampled := min(n, mapPoints)
-	rows := mat.NewDense(sampled, width, nil)
 	from := make([]int, sampled)
 	for i := range sampled {
 		from[i] = i * n / sampled
-		rows.SetRow(i, d.z.Row(from[i]))
 	}
+	sample, err := passes.Gather(ctx, d.z, from)
+	if err != nil {
+		return nil, err
+	}
+	rows := mat.NewDense(sampled, width, slices.Clone(sample.Data))
 	var pc stat.PC
 	if !pc.PrincipalComponents(rows, nil) {
-		return nil
+		return nil, nil
 	}
 	var vectors mat.Dense
 	pc.VectorsTo(&vectors)
@@ -61,7 +66,7 @@ func (d *division) place() *Map {
 		total += v
 	}
 	if total <= 0 {
-		return nil
+		return nil, nil
 	}
 	m := &Map{Points: make([]Spot, sampled)}
 	for i := range sampled {
@@ -94,7 +99,7 @@ func (d *division) place() *Map {
 			}
 		}
 	}
-	return m
+	return m, nil
 }
 
 // loadings are the three features that make most of a direction.

@@ -1,12 +1,14 @@
 package segments
 
 import (
+	"context"
 	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 )
 
 // ProfilesTable describes segments feature by feature.
@@ -26,25 +28,31 @@ type Profile struct {
 
 // profile describes the segments by every feature they may be divided by, in
 // original units.
-func (d *division) profile() {
-	profiles := make([][]Profile, len(d.x.Names))
+func (d *division) profile(context.Context) error {
+	profiles := make([][]Profile, len(d.names))
 	var g errgroup.Group
-	g.SetLimit(max(1, d.Workers))
-	for j := range d.x.Names {
+	g.SetLimit(d.columnsAtOnce())
+	for j := range d.names {
 		g.Go(func() error {
-			profiles[j] = d.profileOf(j)
-			return nil
+			var err error
+			profiles[j], err = d.profileOf(j)
+			return err
 		})
 	}
-	g.Wait() // nothing can fail
+	err := g.Wait()
 	d.Profiles = slices.Concat(profiles...)
+	return err
 }
 
 // profileOf describes the segments by one feature.
-func (d *division) profileOf(j int) []Profile {
+func (d *division) profileOf(j int) ([]Profile, error) {
+	values, err := passes.Column(d.x, j)
+	if err != nil {
+		return nil, err
+	}
 	var all []float64
 	own := make([][]float64, len(d.Segments))
-	for i, v := range d.x.Column(nil, j) {
+	for i, v := range values {
 		if math.IsNaN(v) {
 			continue
 		}
@@ -56,7 +64,7 @@ func (d *division) profileOf(j int) []Profile {
 	mean, sd := moments(all)
 	var profiles []Profile
 	for k, own := range own {
-		p := Profile{Segment: k, Feature: d.x.Names[j], Known: len(own), MeanAll: mean}
+		p := Profile{Segment: k, Feature: d.names[j], Known: len(own), MeanAll: mean}
 		p.Mean, p.SD = moments(own)
 		p.Standing = (p.Mean - mean) / sd
 		if math.IsInf(p.Standing, 0) {
@@ -71,7 +79,7 @@ func (d *division) profileOf(j int) []Profile {
 		}
 		profiles = append(profiles, p)
 	}
-	return profiles
+	return profiles, nil
 }
 
 // moments are the mean and standard deviation, NaN of nothing.

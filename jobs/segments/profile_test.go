@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/outputs"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -97,7 +98,7 @@ func TestRules(t *testing.T) {
 	for i := 0; i < 900; i += 9 {
 		idle[i] = 400
 	}
-	s, _, err := Divide(t.Context(), params(), Input{X: x, Idle: idle})
+	s, _, err := Divide(t.Context(), params(), Input{X: passes.Held{Matrix: x}, Idle: idle})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func TestRules(t *testing.T) {
 		later.Row(i)[0] /= 2
 		later.Row(i)[2] *= 1.5
 	}
-	s2, _, err := Divide(t.Context(), params(), Input{X: later, Idle: idle, Prior: after(t, s, nil)})
+	s2, _, err := Divide(t.Context(), params(), Input{X: passes.Held{Matrix: later}, Idle: idle, Prior: after(t, s, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestRules(t *testing.T) {
 	for i := range prior.State.Named {
 		prior.State.Named[i].Rule, prior.State.Named[i].RuleText = nil, ""
 	}
-	s3, _, err := Divide(t.Context(), params(), Input{X: x, Idle: idle, Prior: prior})
+	s3, _, err := Divide(t.Context(), params(), Input{X: passes.Held{Matrix: x}, Idle: idle, Prior: prior})
 	if err != nil || s3.Segments[0].Rule == nil || s3.Segments[0].RuleText == "" {
 		t.Errorf("%v, %+v", err, s3.Segments)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/segments/internal/words"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models/clustercount"
 	"github.com/shoal-data/shoal/models/surrogate"
 )
@@ -33,7 +34,11 @@ func (d *division) trust(ctx context.Context) error {
 	if d.model != nil && len(d.active) > 0 {
 		cp := clustercount.DefaultParams()
 		cp.Fit.Seed, cp.Fit.Workers = d.Seed, d.Workers
-		stability, err := clustercount.Stability(ctx, cp, d.z, d.model)
+		sample, err := passes.Gather(ctx, d.z, clustercount.Draw(d.z.Rows(), cp.Sample, cp.Fit.Seed))
+		if err != nil {
+			return err
+		}
+		stability, err := clustercount.Stability(ctx, cp, sample, d.model)
 		if err != nil {
 			return err
 		}
@@ -44,8 +49,7 @@ func (d *division) trust(ctx context.Context) error {
 			return err
 		}
 	}
-	d.compareRules()
-	return nil
+	return d.compareRules(ctx)
 }
 
 // explain gives the segments that have no rule yet that of a small tree.
@@ -65,7 +69,15 @@ func (d *division) explain(ctx context.Context) error {
 	}
 	p := surrogate.DefaultParams()
 	p.Seed = d.Seed
-	tree, err := surrogate.Fit(ctx, p, d.x, labels, k)
+	rows := surrogate.Draw(p, labels)
+	x, err := passes.Gather(ctx, d.x, rows)
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		labels[i] = labels[row]
+	}
+	tree, err := surrogate.Fit(ctx, p, x, labels[:len(rows)], k)
 	if err != nil {
 		return fmt.Errorf("segments: segmentation %s: %w", d.Name, err)
 	}
@@ -82,19 +94,19 @@ func (d *division) explain(ctx context.Context) error {
 
 // incomplete says whether some customers have no value of a feature.
 func (d *division) incomplete(feature string) bool {
-	j := slices.Index(d.x.Names, feature)
-	for i := range d.x.Rows() {
-		if math.IsNaN(d.x.Row(i)[j]) {
-			return true
+	known := 0
+	for _, p := range d.Profiles {
+		if p.Feature == feature {
+			known += p.Known
 		}
 	}
-	return false
+	return known < len(d.Labels)
 }
 
 // compareRules measures how far the rules say who is in which segment.
-func (d *division) compareRules() {
+func (d *division) compareRules(ctx context.Context) error {
 	at := map[string]int{}
-	for j, name := range d.x.Names {
+	for j, name := range d.names {
 		at[name] = j
 	}
 	usable := make([]bool, len(d.Segments))
@@ -103,13 +115,13 @@ func (d *division) compareRules() {
 	}
 	var agree, all int
 	inside, held, both := make([]int, len(d.Segments)), make([]int, len(d.Segments)), make([]int, len(d.Segments))
-	for row, label := range d.Labels {
+	err := passes.Each(ctx, d.x, func(row int, values []float64) {
+		label := d.Labels[row]
 		if label < 0 {
-			continue
+			return
 		}
 		all++
 		inside[label]++
-		values := d.x.Row(row)
 		own, others := false, false
 		for i, s := range d.Segments {
 			if !usable[i] {
@@ -135,6 +147,9 @@ func (d *division) compareRules() {
 		if own && !others {
 			agree++
 		}
+	})
+	if err != nil {
+		return err
 	}
 	for i := range d.Segments {
 		if usable[i] {
@@ -145,6 +160,7 @@ func (d *division) compareRules() {
 	if all > 0 {
 		d.Fidelity = float64(agree) / float64(all)
 	}
+	return nil
 }
 
 // ruleSQL is the segment's rule as a condition on the table of features.

@@ -6,14 +6,17 @@ package segments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/shoal-data/shoal/datasets/spool"
 	"github.com/shoal-data/shoal/jobs/config"
 	"github.com/shoal-data/shoal/jobs/segments/internal/kin"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/clustercount"
 	"github.com/shoal-data/shoal/models/kmeans"
@@ -30,9 +33,12 @@ type Params struct {
 
 // Input is what customers are divided by.
 type Input struct {
-	X     models.Matrix // raw features, NaN where undefined, a row a customer
-	Idle  []float64     // days since the customer's last event
-	Prior *Prior        // the run before; nil when there was none
+	X     passes.Table // raw features, NaN where undefined, a row a customer
+	Idle  []float64    // days since the customer's last event
+	Prior *Prior       // the run before; nil when there was none
+	// Spool is where prepared features are kept when X is not held in memory; nil keeps
+	// them in memory.
+	Spool *spool.Spool
 }
 
 // A Segmentation is a division of the customers.
@@ -141,7 +147,11 @@ func Browsing() []string {
 func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Warning, error) {
 	n := in.X.Rows()
 	s := &Segmentation{Name: p.Name, Labels: make([]int, n), Distances: make([]float64, n), Agreement: math.NaN(), Fidelity: math.NaN(), Drift: noDrift, inactiveAfter: int(p.InactiveAfter)}
-	d := &division{Params: p, Segmentation: s, x: in.X, prior: in.Prior}
+	d := &division{Params: p, Segmentation: s, x: in.X, names: in.X.Names(), prior: in.Prior, spool: in.Spool}
+	if d.spool == nil {
+		d.spool = spool.New(spool.Unlimited(), "")
+	}
+	defer d.drop(nil)
 	d.setApart(in.Idle)
 	if err := d.fit(ctx); err != nil {
 		return nil, nil, err
@@ -149,7 +159,10 @@ func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Wa
 	if err := d.identify(ctx); err != nil {
 		return nil, nil, fmt.Errorf("segments: segmentation %s: %w", p.Name, err)
 	}
-	s.Map = d.place()
+	var err error
+	if s.Map, err = d.place(ctx); err != nil {
+		return nil, nil, err
+	}
 	return s, d.warnings, nil
 }
 
@@ -157,17 +170,20 @@ func Divide(ctx context.Context, p Params, in Input) (*Segmentation, []models.Wa
 type division struct {
 	Params
 	*Segmentation
-	x        models.Matrix
+	x        passes.Table
+	names    []string // of x
 	prior    *Prior
+	spool    *spool.Spool
+	kept     []*passes.Kept // in the spool
 	warnings []models.Warning
 
 	active   []int // rows
 	inactive int   // customers
 	prepared *transform.Model
 	model    *kmeans.Model
-	z        models.Matrix // prepared rows of the active
-	nearest  []int         // by place in active
-	was      []int         // likewise, of the stored centres
+	z        passes.Rows // prepared, of the active; nil without any
+	nearest  []int       // by place in active
+	was      []int       // likewise, of the stored centres
 	spread   float64
 }
 
@@ -190,22 +206,55 @@ func (d *division) setApart(idle []float64) {
 	d.Active = len(d.active)
 }
 
-// rows are the raw features of the active.
-func (d *division) rows() models.Matrix {
-	if d.inactive == 0 {
-		return d.x
+// ready are rows as a preparation makes them: in memory when they are, else in the spool.
+func (d *division) ready(ctx context.Context, prepared *transform.Model, x passes.Table) (passes.Rows, error) {
+	if m, ok := passes.Whole(x); ok {
+		z, err := prepared.Apply(models.Matrix{}, m)
+		return passes.Held{Matrix: z}, err
 	}
-	x := models.NewMatrix(d.x.Names, len(d.active))
-	for i, row := range d.active {
-		copy(x.Row(i), d.x.Row(row))
+	var z models.Matrix
+	kept, err := passes.Keep(ctx, d.spool, x, prepared.Names(), func(m models.Matrix) (models.Matrix, error) {
+		var err error
+		z, err = prepared.Apply(z, m)
+		return z, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return x
+	d.kept = append(d.kept, kept)
+	return kept, nil
+}
+
+// drop gives up the prepared rows, but for those given.
+func (d *division) drop(but passes.Rows) {
+	for _, k := range d.kept {
+		if k != but {
+			k.Drop()
+		}
+	}
+}
+
+// columnsAtOnce is how many columns may be worked on at a time: where the features are
+// larger than memory, a few columns of them are large, too.
+func (d *division) columnsAtOnce() int {
+	if _, ok := passes.Whole(d.x); ok {
+		return max(1, d.Workers)
+	}
+	return max(1, min(2, d.Workers))
+}
+
+// cluster fits centres to prepared rows.
+func cluster(ctx context.Context, p kmeans.Params, z passes.Rows, o kmeans.Options) (*kmeans.Model, kmeans.Result, []models.Warning, error) {
+	if m, ok := passes.Whole(z); ok {
+		return kmeans.FitWith(ctx, p, m, o)
+	}
+	return kmeans.FitSource(ctx, p, z, o)
 }
 
 // settings are those that shape a fit: another of them asks for another fit.
 func (d *division) settings() string {
 	return fmt.Sprintf("k=%v k_min=%d k_max=%d min_share=%v restarts=%d seed=%d inactive_after=%d features=%s",
-		d.K, d.KMin, d.KMax, d.MinShare, d.Restarts, d.Seed, int(d.InactiveAfter), strings.Join(d.x.Names, ","))
+		d.K, d.KMin, d.KMax, d.MinShare, d.Restarts, d.Seed, int(d.InactiveAfter), strings.Join(d.names, ","))
 }
 
 // stored says whether the run before left a model that can be applied tonight.
@@ -214,7 +263,7 @@ func (d *division) stored() bool {
 		return false
 	}
 	for _, name := range d.prior.State.prepared.Names() {
-		if !slices.Contains(d.x.Names, name) {
+		if !slices.Contains(d.names, name) {
 			return false
 		}
 	}
@@ -227,9 +276,12 @@ func (d *division) fit(ctx context.Context) error {
 		d.nobody()
 		return nil
 	}
-	x := d.rows()
+	x := passes.Some(d.x, d.active)
 	if d.stored() {
-		if err := d.apply(x); err != nil {
+		if err := d.apply(ctx, x); err != nil {
+			if fatal := fatal(ctx, err); fatal != nil {
+				return fatal
+			}
 			d.warn("segments.not_applied", "the stored model cannot be applied: %v", err)
 			d.forget()
 		} else {
@@ -246,8 +298,8 @@ func (d *division) fit(ctx context.Context) error {
 	switch {
 	case err == nil:
 		d.Trained = d.Date
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	case fatal(ctx, err) != nil:
+		return fatal(ctx, err)
 	case d.model != nil:
 		// A night of too few or too equal customers is no reason to lose the segments.
 		d.warn("segments.not_fitted", "%v; the segments of %s are kept", err, d.prior.State.Trained)
@@ -266,6 +318,18 @@ func (d *division) fit(ctx context.Context) error {
 	return nil
 }
 
+// fatal is the error that ends the run: anything but that the customers cannot be divided.
+func fatal(ctx context.Context, err error) error {
+	var unread *passes.Unreadable
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &unread):
+		return fmt.Errorf("segments: %w", err)
+	}
+	return nil
+}
+
 // nobody is the outcome of a night without an active customer: the stored segments stay,
 // empty, so that their ids are there when customers come back.
 func (d *division) nobody() {
@@ -277,17 +341,16 @@ func (d *division) nobody() {
 	}
 	was := d.prior.State
 	d.prepared, d.model, d.Features = was.prepared, was.model, was.prepared.Names()
-	d.z = models.Matrix{Names: d.Features}
 	d.Trained, d.spread = was.Trained, was.Spread
 	d.warn("segments.nobody_active", "%s; the segments of %s are kept, with nobody in them", why, d.Trained)
 }
 
 // apply assigns the active to the centres of the stored model.
-func (d *division) apply(x models.Matrix) error {
+func (d *division) apply(ctx context.Context, x passes.Table) error {
 	s := d.prior.State
-	z, err := s.prepared.Apply(models.Matrix{}, x)
+	z, err := d.ready(ctx, s.prepared, x)
 	if err == nil {
-		err = d.use(s.prepared, s.model, z)
+		err = d.use(ctx, s.prepared, s.model, z)
 	}
 	return err
 }
@@ -298,20 +361,30 @@ func (d *division) forget() {
 	d.Inertia, d.spread = 0, 0
 }
 
-func (d *division) use(prepared *transform.Model, model *kmeans.Model, z models.Matrix) error {
+func (d *division) use(ctx context.Context, prepared *transform.Model, model *kmeans.Model, z passes.Rows) error {
 	d.prepared, d.model, d.z = prepared, model, z
 	d.Features = prepared.Names()
 	d.nearest = make([]int, z.Rows())
-	distances := make([]float64, z.Rows())
-	if err := model.Predict(d.nearest, distances, z); err != nil {
-		return err
-	}
 	d.Inertia = 0
-	for _, v := range distances {
-		d.Inertia += float64(v * v)
+	at := 0
+	var distances []float64
+	for m, err := range z.Batches(ctx) {
+		if err != nil {
+			return err
+		}
+		n := m.Rows()
+		distances = slices.Grow(distances[:0], n)[:n]
+		if err := model.Predict(d.nearest[at:at+n], distances, m); err != nil {
+			return err
+		}
+		for _, v := range distances {
+			d.Inertia += float64(v * v)
+		}
+		at += n
 	}
 	d.spread = d.Inertia / float64(z.Rows())
-	return nil
+	d.drop(z)
+	return ctx.Err()
 }
 
 // Drift is how far customers have moved since a model was fitted.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-data/shoal/features"
 	"github.com/shoal-data/shoal/jobs/config"
+	"github.com/shoal-data/shoal/jobs/segments/passes"
 	"github.com/shoal-data/shoal/models"
 )
 
@@ -42,7 +43,7 @@ func params() Params {
 // divide divides customers who were all active lately.
 func divide(t *testing.T, p Params, x models.Matrix, prior *Prior) (*Segmentation, []models.Warning) {
 	t.Helper()
-	s, warnings, err := Divide(t.Context(), p, Input{X: x, Idle: make([]float64, x.Rows()), Prior: prior})
+	s, warnings, err := Divide(t.Context(), p, Input{X: passes.Held{Matrix: x}, Idle: make([]float64, x.Rows()), Prior: prior})
 	if err != nil {
 		t.Fatal(err)
 	}

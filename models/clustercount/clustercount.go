@@ -457,20 +457,26 @@ func bestJaccard(a, b []int, drawn []float64, k int) []float64 {
 
 // drawRows draws m rows without replacement and keeps their order.
 func drawRows(x models.Matrix, m int, seed uint64) models.Matrix {
-	n, d := x.Rows(), x.Cols()
-	if n <= m {
+	if x.Rows() <= m {
 		return x
 	}
-	r := rand.New(rand.NewPCG(seed, 0x5eed))
 	out := models.NewMatrix(x.Names, m)
-	need := m
-	for i := range n { // selection sampling, Knuth vol. 2, algorithm S
-		if r.Float64()*float64(n-i) < float64(need) {
-			copy(out.Data[(m-need)*d:], x.Row(i))
-			if need--; need == 0 {
-				break
-			}
-		}
+	for i, row := range Draw(x.Rows(), m, seed) {
+		copy(out.Row(i), x.Row(row))
 	}
 	return out
+}
+
+// Draw is which m of n rows Choose and Stability go by, when m is the Sample and seed the
+// Seed of their Params: given these rows alone, they come to the same.
+func Draw(n, m int, seed uint64) []int {
+	m = min(n, m)
+	rows := make([]int, 0, m)
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	for i := 0; len(rows) < m; i++ { // selection sampling, Knuth vol. 2, algorithm S
+		if r.Float64()*float64(n-i) < float64(m-len(rows)) {
+			rows = append(rows, i)
+		}
+	}
+	return rows
 }

@@ -121,7 +121,7 @@ func Fit(ctx context.Context, p Params, x models.Matrix, labels []int, k int) (*
 		}
 	}
 	g := &grower{Params: p, x: x, labels: labels, k: k}
-	rows := g.draw()
+	rows := Draw(p, labels)
 	if len(rows) == 0 {
 		return nil, errors.New("surrogate: no row has a label")
 	}
@@ -151,19 +151,20 @@ type grower struct {
 // missing is the bin of rows without a value; thresholds are fewer.
 const missing = math.MaxUint8
 
-// draw are the rows that the tree is grown on.
-func (g *grower) draw() []int {
+// Draw is which rows Fit grows a tree on: given these rows alone, with their labels, it
+// comes to the same.
+func Draw(p Params, labels []int) []int {
 	var rows []int
-	for i, l := range g.labels {
+	for i, l := range labels {
 		if l >= 0 {
 			rows = append(rows, i)
 		}
 	}
-	if len(rows) <= g.Sample {
+	if len(rows) <= p.Sample {
 		return rows
 	}
-	r := rand.New(rand.NewPCG(g.Seed, 0x7ee))
-	kept, need := rows[:0], g.Sample
+	r := rand.New(rand.NewPCG(p.Seed, 0x7ee))
+	kept, need := rows[:0], p.Sample
 	for i, row := range rows { // selection sampling, Knuth vol. 2, algorithm S
 		if r.Float64()*float64(len(rows)-i) < float64(need) {
 			kept = append(kept, row)

@@ -203,17 +203,25 @@ type Model struct {
 // Warnings tell of dropped columns. The result is the same to the byte for any
 // number of workers and any order of the rows. Cost: O(d n log n).
 func Fit(ctx context.Context, p Params, x models.Matrix) (*Model, []models.Warning, error) {
-	if err := p.Validate(); err != nil {
-		return nil, nil, err
-	}
 	n, d := x.Rows(), x.Cols()
-	if n == 0 {
-		return nil, nil, fmt.Errorf("transform: empty input: %d rows × %d columns", n, d)
-	}
 	if len(x.Data) != n*d {
 		return nil, nil, fmt.Errorf("transform: %d values do not fill rows of %d columns", len(x.Data), d)
 	}
-	if name, twice := repeated(x.Names); twice {
+	return FitColumns(ctx, p, x.Names, n, func(j int) ([]float64, error) { return x.Column(nil, j), nil })
+}
+
+// FitColumns is Fit for a matrix of n rows that is larger than memory: column gives the
+// values of one column, which are overwritten, and is called for each once, for as many
+// at a time as there are workers.
+func FitColumns(ctx context.Context, p Params, names []string, n int, column func(j int) ([]float64, error)) (*Model, []models.Warning, error) {
+	if err := p.Validate(); err != nil {
+		return nil, nil, err
+	}
+	d := len(names)
+	if n == 0 {
+		return nil, nil, fmt.Errorf("transform: empty input: %d rows × %d columns", n, d)
+	}
+	if name, twice := repeated(names); twice {
 		return nil, nil, fmt.Errorf("transform: column %q occurs twice; columns are matched by name", name)
 	}
 	columns := make([]Column, d)
@@ -225,7 +233,14 @@ func Fit(ctx context.Context, p Params, x models.Matrix) (*Model, []models.Warni
 			if err := gctx.Err(); err != nil {
 				return err
 			}
-			columns[j], faults[j] = fitColumn(p, x, j)
+			raw, err := column(j)
+			if err != nil {
+				return err
+			}
+			if len(raw) != n {
+				panic(fmt.Sprintf("transform: %d values of column %s for %d rows", len(raw), names[j], n))
+			}
+			columns[j], faults[j] = fitColumn(p, names[j], j, raw)
 			return nil
 		})
 	}
@@ -276,10 +291,9 @@ func newModel(p Params, columns []Column) *Model {
 	return m
 }
 
-func fitColumn(p Params, x models.Matrix, j int) (Column, error) {
-	n := x.Rows()
-	c := Column{Name: x.Names[j], Shape: Identity}
-	raw := x.Column(nil, j)
+func fitColumn(p Params, name string, j int, raw []float64) (Column, error) {
+	n := len(raw)
+	c := Column{Name: name, Shape: Identity}
 	obs := make([]float64, 0, n)
 	for i, v := range raw {
 		if math.IsInf(v, 0) {
