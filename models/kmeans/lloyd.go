@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-data/shoal/models"
 	"github.com/shoal-data/shoal/models/internal/numeric"
 	"github.com/shoal-data/shoal/models/internal/numeric/nearest"
+	"github.com/shoal-data/shoal/models/internal/numeric/rows32"
 	"github.com/shoal-data/shoal/models/kmeans/internal/blocks"
 )
 
@@ -66,37 +67,6 @@ func distance2(x, y []float64) float64 {
 	return s
 }
 
-// distances sets out to the squared Euclidean distances of rows to their labels'
-// centres, to the same bits as distance2. Four rows at a time: one row's additions
-// wait for each other, and not for another's.
-func distances[T float32 | float64](out []float64, x []T, labels []uint16, centres []float64) {
-	d := len(x) / len(labels)
-	i := 0
-	for ; i+4 <= len(labels); i += 4 {
-		x0, x1, x2, x3 := x[i*d:][:d], x[(i+1)*d:][:d], x[(i+2)*d:][:d], x[(i+3)*d:][:d]
-		c0, c1 := centres[int(labels[i])*d:][:d], centres[int(labels[i+1])*d:][:d]
-		c2, c3 := centres[int(labels[i+2])*d:][:d], centres[int(labels[i+3])*d:][:d]
-		var s0, s1, s2, s3 float64
-		for j := range x0 {
-			t0, t1, t2, t3 := float64(x0[j])-c0[j], float64(x1[j])-c1[j], float64(x2[j])-c2[j], float64(x3[j])-c3[j]
-			s0 += float64(t0 * t0)
-			s1 += float64(t1 * t1)
-			s2 += float64(t2 * t2)
-			s3 += float64(t3 * t3)
-		}
-		out[i], out[i+1], out[i+2], out[i+3] = s0, s1, s2, s3
-	}
-	for ; i < len(labels); i++ {
-		c := centres[int(labels[i])*d:][:d]
-		var s float64
-		for j, v := range x[i*d:][:d] {
-			t := float64(v) - c[j]
-			s += float64(t * t)
-		}
-		out[i] = s
-	}
-}
-
 // A run is Lloyd's algorithm on one set of rows from one start.
 //
 // A row's nearest centre cannot have changed while the gap between its nearest
@@ -138,7 +108,7 @@ type hand struct {
 	buf     []float64
 	y       []float32 // rows of a source, in the frame
 	upto    []int32   // 0, 1, 2, …
-	own     []float64 // squared distances of a block's rows to their centres
+	far     []float64 // squared distances of a block; nil until they are asked for
 }
 
 // mostClusters is the largest K: labels are held in 16 bits.
@@ -161,7 +131,6 @@ func newRun(data *blocks.Rows, p Params, start []float64, workers int) *run {
 			change: newTally(p.K, data.D, data.W != nil),
 			buf:    make([]float64, data.D),
 			upto:   make([]int32, blocks.Size),
-			own:    make([]float64, min(blocks.Size, data.N)),
 		}
 		for i := range h.upto {
 			h.upto[i] = int32(i)
@@ -199,6 +168,8 @@ func (r *run) assignBlock(h *hand, b *blocks.Block) {
 	if r.started {
 		found = h.found[:nearest.Filter(h.found, gaps, labels, r.limit)]
 	}
+	// The first time every row is added, and all of a block at once.
+	together := !r.started && b.X32 != nil && b.W == nil
 	for len(found) > 0 {
 		some := found[:min(nearest.Rows, len(found))]
 		found = found[len(some):]
@@ -216,18 +187,24 @@ func (r *run) assignBlock(h *hand, b *blocks.Block) {
 			gaps[i] = gap + r.stored[label]
 			if was := labels[i]; was != label || !r.started {
 				labels[i] = label
+				if together {
+					continue
+				}
 				from := int(was)
 				if !r.started {
 					from = -1
 				}
-				if b.X64 == nil && b.W == nil {
-					addRow(&r.adder, &h.change, from, int(label), b.X32[int(i)*b.D:int(i)*b.D+b.D])
-				} else {
-					r.adder.add(&h.change, from, int(label), b.Row(int(i), h.buf), b.Weight(int(i)))
-				}
+				r.adder.add(&h.change, from, int(label), b.Row(int(i), h.buf), b.Weight(int(i)))
 				h.changed++
 			}
 		}
+	}
+	if together {
+		rows32.Add(h.change.high, b.X32, labels, r.adder.origin, r.adder.magic)
+		for _, l := range labels {
+			h.change.count[l]++
+		}
+		h.changed += b.N
 	}
 }
 
@@ -327,13 +304,17 @@ func (r *run) measure(ctx context.Context) (float64, error) {
 	high, low := make([]float64, len(r.hands)), make([]float64, len(r.hands))
 	err := r.Each(ctx, r.workers, func(worker int, b *blocks.Block) {
 		h := r.hands[worker]
+		if h.far == nil {
+			h.far = make([]float64, blocks.Size)
+		}
+		far, labels := h.far[:b.N], r.labels[b.Lo:b.Lo+b.N]
 		if b.X64 != nil {
-			distances(h.own, b.X64, r.labels[b.Lo:b.Lo+b.N], r.centres)
+			rows32.PlainDistances(far, b.X64, labels, r.centres, r.D, 0)
 		} else {
-			distances(h.own, b.X32, r.labels[b.Lo:b.Lo+b.N], r.centres)
+			rows32.Distances(far, b.X32, labels, r.centres, r.D)
 		}
 		var sh, sl float64
-		for i, d2 := range h.own[:b.N] {
+		for i, d2 := range far {
 			ph, pl := g.Part(b.Weight(i) * d2)
 			sh += ph
 			sl += pl

@@ -67,35 +67,28 @@ func newAdder(r *blocks.Rows) adder {
 // add adds row x, of weight w, to cluster c, after taking it from cluster from
 // if that is not negative.
 func (a *adder) add(t *tally, from, c int, x []float64, w float64) {
+	d := len(x)
+	to := t.high[c*d : (c+1)*d]
+	t.count[c]++
+	if from >= 0 {
+		t.count[from]--
+	}
 	if t.low != nil {
-		t.count[c]++
-		if from >= 0 {
-			t.count[from]--
-		}
 		a.weighted(t, from, c, x, w)
 		return
 	}
-	addRow(a, t, from, c, x)
-}
-
-// addRow is add for rows that all weigh 1.
-func addRow[T float32 | float64](a *adder, t *tally, from, c int, x []T) {
-	d := len(x)
-	to := t.high[c*d:][:d]
 	origin, magic := a.origin[:d], a.magic[:d]
-	t.count[c]++
 	if from < 0 {
 		for j, v := range x {
 			m := magic[j]
-			to[j] += (float64(v) - origin[j] + m) - m
+			to[j] += (v - origin[j] + m) - m
 		}
 		return
 	}
-	t.count[from]--
-	off := t.high[from*d:][:d]
+	off := t.high[from*d : (from+1)*d]
 	for j, v := range x {
 		m := magic[j]
-		v := (float64(v) - origin[j] + m) - m
+		v = (v - origin[j] + m) - m
 		to[j] += v
 		off[j] -= v
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shoal-data/shoal/models"
+	"github.com/shoal-data/shoal/models/internal/numeric/rows32"
 )
 
 // A Source gives the rows of a fit batch by batch, for data larger than memory:
@@ -283,40 +284,47 @@ func (r *Rows) Prepare(ctx context.Context, workers int) error {
 	}
 	parts := make([]part, r.Blocks())
 	extents := make([][]float64, max(1, workers))
+	squares := make([][]float64, max(1, workers))
 	buffers := make([][]float64, max(1, workers))
 	err := r.Each(ctx, workers, func(worker int, b *Block) {
 		if extents[worker] == nil {
-			extents[worker], buffers[worker] = make([]float64, r.D), make([]float64, r.D)
+			extents[worker], squares[worker], buffers[worker] = make([]float64, r.D), make([]float64, r.D), make([]float64, r.D)
 		}
 		p := &parts[b.Lo/Size]
 		*p = part{bad: -1, sum: make([]float64, r.D)}
-		switch {
-		case b.W == nil && b.X64 != nil:
-			p.square, p.bad = survey(b.X64, r.Origin, extents[worker], p.sum)
-		case b.W == nil:
-			p.square, p.bad = survey(b.X32, r.Origin, extents[worker], p.sum)
-		default:
-			sum := make([]float64, r.D)
-			for i := range b.N {
-				row, w := b.Row(i, buffers[worker]), b.Weight(i)
-				clear(sum)
-				square, bad := survey(row, r.Origin, extents[worker], sum)
-				if bad >= 0 && p.bad < 0 {
-					p.bad = i*r.D + bad
+		sum, extent, square, origin := p.sum, extents[worker][:r.D], squares[worker][:r.D], r.Origin[:r.D]
+		clear(square)
+		quick := b.X32 != nil && b.W == nil
+		if quick {
+			rows32.Moments(b.X32, origin, sum, square, extent)
+			p.weight = float64(b.N)
+			for _, s := range sum {
+				if math.IsNaN(s) || math.IsInf(s, 0) { // a value cannot be used: which?
+					quick = false
+					clear(sum)
 				}
-				for j, t := range sum {
-					p.sum[j] += float64(w * t)
-				}
-				p.square += float64(w * square)
-				p.weight += w
 			}
 		}
-		if b.W == nil {
-			p.weight = float64(b.N)
+		for i := 0; i < b.N && !quick; i++ {
+			row, w := b.Row(i, buffers[worker]), b.Weight(i)
+			for j, v := range row {
+				t := v - origin[j]
+				if !(math.Abs(t) <= extent[j]) { // seldom
+					if !(math.Abs(v) <= MaxMagnitude) {
+						if p.bad < 0 {
+							p.bad, p.value = (b.Lo+i)*r.D+j, v
+						}
+						continue
+					}
+					extent[j] = math.Abs(t)
+				}
+				sum[j] += float64(w * t)
+				square[j] += float64(w * float64(t*t))
+			}
+			p.weight += w
 		}
-		if p.bad >= 0 {
-			p.value = b.Row(p.bad/r.D, buffers[worker])[p.bad%r.D]
-			p.bad += b.Lo * r.D
+		for _, s := range square {
+			p.square += s
 		}
 	})
 	if err != nil {
@@ -370,59 +378,6 @@ func (r *Rows) Prepare(ctx context.Context, workers int) error {
 			r.Frame.Put(b.Y[i*r.D:(i+1)*r.D], b.Row(i, buffers[worker]))
 		}
 	})
-}
-
-// survey adds the differences of rows to the origin to sum, widens extent to
-// them, and returns the sum of their squares. bad is the first value that cannot
-// be used, or -1. Four rows at a time: a row's squares are added one after
-// another, and another row's do not wait for them.
-func survey[T float32 | float64](x []T, origin, extent, sum []float64) (square float64, bad int) {
-	bad = -1
-	d := len(origin)
-	extent, sum = extent[:d], sum[:d]
-	widen := func(i int, v T) { // seldom
-		if j := i % d; !(math.Abs(float64(v)) <= MaxMagnitude) {
-			if bad < 0 || i < bad {
-				bad = i
-			}
-		} else {
-			extent[j] = max(extent[j], math.Abs(float64(v)-origin[j]))
-		}
-	}
-	i := 0
-	for ; i+4*d <= len(x); i += 4 * d {
-		x0, x1, x2, x3 := x[i:][:d], x[i+d:][:d], x[i+2*d:][:d], x[i+3*d:][:d]
-		var s0, s1, s2, s3 float64
-		for j, o := range origin {
-			t0, t1, t2, t3 := float64(x0[j])-o, float64(x1[j])-o, float64(x2[j])-o, float64(x3[j])-o
-			if e := extent[j]; !(math.Abs(t0) <= e && math.Abs(t1) <= e && math.Abs(t2) <= e && math.Abs(t3) <= e) {
-				widen(i+j, x0[j])
-				widen(i+d+j, x1[j])
-				widen(i+2*d+j, x2[j])
-				widen(i+3*d+j, x3[j])
-			}
-			sum[j] = sum[j] + t0 + t1 + t2 + t3
-			s0 += float64(t0 * t0)
-			s1 += float64(t1 * t1)
-			s2 += float64(t2 * t2)
-			s3 += float64(t3 * t3)
-		}
-		square = square + s0 + s1 + s2 + s3
-	}
-	for ; i < len(x); i += d {
-		var s float64
-		for j, o := range origin {
-			v := x[i+j]
-			t := float64(v) - o
-			if !(math.Abs(t) <= extent[j]) {
-				widen(i+j, v)
-			}
-			sum[j] += t
-			s += float64(t * t)
-		}
-		square += s
-	}
-	return square, bad
 }
 
 // place sets the origin to the mean of a few rows, rounded to a sixteenth or so
