@@ -108,6 +108,8 @@ type hand struct {
 	buf     []float64
 	y       []float32 // rows of a source, in the frame
 	upto    []int32   // 0, 1, 2, …
+	moved   []int32   // rows of the block whose label changed
+	from    []uint16  // their labels before
 	far     []float64 // squared distances of a block; nil until they are asked for
 }
 
@@ -168,8 +170,9 @@ func (r *run) assignBlock(h *hand, b *blocks.Block) {
 	if r.started {
 		found = h.found[:nearest.Filter(h.found, gaps, labels, r.limit)]
 	}
-	// The first time every row is added, and all of a block at once.
-	together := !r.started && b.X32 != nil && b.W == nil
+	// Float32 rows are added and moved a block at a time.
+	together := b.X32 != nil && b.W == nil
+	h.moved, h.from = h.moved[:0], h.from[:0]
 	for len(found) > 0 {
 		some := found[:min(nearest.Rows, len(found))]
 		found = found[len(some):]
@@ -188,6 +191,9 @@ func (r *run) assignBlock(h *hand, b *blocks.Block) {
 			if was := labels[i]; was != label || !r.started {
 				labels[i] = label
 				if together {
+					if r.started {
+						h.moved, h.from = append(h.moved, i), append(h.from, was)
+					}
 					continue
 				}
 				from := int(was)
@@ -199,12 +205,20 @@ func (r *run) assignBlock(h *hand, b *blocks.Block) {
 			}
 		}
 	}
-	if together {
+	switch {
+	case together && !r.started:
 		rows32.Add(h.change.high, b.X32, labels, r.adder.origin, r.adder.magic)
 		for _, l := range labels {
 			h.change.count[l]++
 		}
 		h.changed += b.N
+	case together:
+		rows32.Move(h.change.high, b.X32, h.moved, h.from, labels, r.adder.origin, r.adder.magic)
+		for t, i := range h.moved {
+			h.change.count[labels[i]]++
+			h.change.count[h.from[t]]--
+		}
+		h.changed += len(h.moved)
 	}
 }
 

@@ -28,6 +28,15 @@ func add(total []float64, x []float32, labels []uint16, origin, magic []float64)
 	return 4 * fours
 }
 
+func move(total []float64, x []float32, rows []int32, from, labels []uint16, origin, magic []float64) int {
+	fours := len(origin) / 4
+	if !assembled || fours == 0 {
+		return 0
+	}
+	moveAVX2(&total[0], &x[0], &rows[0], &from[0], &labels[0], &origin[0], &magic[0], len(rows), len(origin), fours)
+	return 4 * fours
+}
+
 func distances(out []float64, x []float32, labels []uint16, centres []float64, d int) int {
 	fours := d / 4
 	if !assembled || fours == 0 {

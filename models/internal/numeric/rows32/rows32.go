@@ -62,6 +62,42 @@ func PlainAdd[T float32 | float64](total []float64, x []T, labels []uint16, orig
 	}
 }
 
+// Move takes some rows from the rows of total that from names, as many as rows, and adds
+// them as Add does to those that labels, of all rows, name.
+func Move(total []float64, x []float32, rows []int32, from, labels []uint16, origin, magic []float64) {
+	d := len(origin)
+	check(x, d, len(magic))
+	if len(from) != len(rows) || len(labels)*d != len(x) {
+		panic("rows32: another number of labels than of rows")
+	}
+	for i, row := range rows { // the assembly trusts them
+		if max(int(labels[row]), int(from[i])) >= len(total)/d {
+			panic("rows32: a label is out of range")
+		}
+	}
+	if len(rows) > 0 {
+		PlainMove(total, x, rows, from, labels, origin, magic, move(total, x, rows, from, labels, origin, magic))
+	}
+}
+
+// PlainMove is Move from a column on.
+func PlainMove[T float32 | float64](total []float64, x []T, rows []int32, from, labels []uint16, origin, magic []float64, first int) {
+	d := len(origin)
+	if first == d {
+		return
+	}
+	for i, r := range rows {
+		row := x[int(r)*d : int(r)*d+d]
+		to, off := total[int(labels[r])*d:int(labels[r])*d+d], total[int(from[i])*d:int(from[i])*d+d]
+		for j := first; j < d; j++ {
+			m := magic[j]
+			v := (float64(row[j]) - origin[j] + m) - m
+			off[j] -= v
+			to[j] += v
+		}
+	}
+}
+
 // Distances sets out to the squared distance of each row to the centre that its label
 // names.
 func Distances(out []float64, x []float32, labels []uint16, centres []float64, d int) {

@@ -14,6 +14,11 @@ func momentsAVX2(x *float32, origin *float64, sum *float64, square *float64, ext
 //go:noescape
 func addAVX2(total *float64, x *float32, labels *uint16, origin *float64, magic *float64, rows int, d int, fours int)
 
+// moveAVX2 is Move of the first 4·fours columns.
+//
+//go:noescape
+func moveAVX2(total *float64, x *float32, rows *int32, from *uint16, to *uint16, origin *float64, magic *float64, n int, d int, fours int)
+
 // distancesAVX2 is Distances over the first 4·fours columns.
 //
 //go:noescape

@@ -88,6 +88,54 @@ four:
 	VZEROUPPER
 	RET
 
+// func moveAVX2(total *float64, x *float32, rows *int32, from *uint16, to *uint16, origin *float64, magic *float64, n int, d int, fours int)
+// Requires: AVX
+TEXT ·moveAVX2(SB), NOSPLIT, $0-80
+	MOVQ total+0(FP), AX
+	MOVQ rows+16(FP), CX
+	MOVQ from+24(FP), DX
+	MOVQ to+32(FP), BX
+	MOVQ origin+40(FP), SI
+	MOVQ magic+48(FP), DI
+	MOVQ n+56(FP), R8
+	MOVQ d+64(FP), R9
+	MOVQ fours+72(FP), R10
+	SHLQ $0x02, R10
+
+row:
+	MOVLQSX (CX), R14
+	MOVWLZX (BX)(R14*2), R12
+	IMULQ   R9, R14
+	MOVQ    x+8(FP), R11
+	LEAQ    (R11)(R14*4), R11
+	IMULQ   R9, R12
+	LEAQ    (AX)(R12*8), R12
+	MOVWLZX (DX), R13
+	IMULQ   R9, R13
+	LEAQ    (AX)(R13*8), R13
+	XORQ    R14, R14
+
+four:
+	VCVTPS2PD (R11)(R14*4), Y0
+	VSUBPD    (SI)(R14*8), Y0, Y0
+	VMOVUPD   (DI)(R14*8), Y1
+	VADDPD    Y1, Y0, Y0
+	VSUBPD    Y1, Y0, Y0
+	VMOVUPD   (R13)(R14*8), Y1
+	VSUBPD    Y0, Y1, Y1
+	VMOVUPD   Y1, (R13)(R14*8)
+	VADDPD    (R12)(R14*8), Y0, Y0
+	VMOVUPD   Y0, (R12)(R14*8)
+	ADDQ      $0x04, R14
+	CMPQ      R14, R10
+	JLT       four
+	ADDQ      $0x04, CX
+	ADDQ      $0x02, DX
+	DECQ      R8
+	JNZ       row
+	VZEROUPPER
+	RET
+
 // func distancesAVX2(out *float64, x *float32, labels *uint16, centres *float64, rows int, d int, fours int)
 // Requires: AVX
 TEXT ·distancesAVX2(SB), NOSPLIT, $0-56

@@ -63,6 +63,22 @@ func TestTwins(t *testing.T) {
 				Add(total, x, labels, origin, magic)
 				PlainAdd(total2, wide, labels, origin, magic, 0)
 				bits("totals", d, n, total, total2)
+				var moved []int32
+				var from []uint16
+				for i := range labels {
+					if r.IntN(3) == 0 {
+						moved, from = append(moved, int32(i)), append(from, labels[i])
+						labels[i] = (labels[i] + 1 + uint16(r.IntN(k-1))) % k
+					}
+				}
+				Move(total, x, moved, from, labels, origin, magic)
+				PlainMove(total2, wide, moved, from, labels, origin, magic, 0)
+				bits("moved", d, n, total, total2)
+				if odd == 0 {
+					clear(total2)
+					PlainAdd(total2, wide, labels, origin, magic, 0)
+					bits("moved or added anew", d, n, total, total2)
+				}
 				out, out2 := make([]float64, n), make([]float64, n)
 				Distances(out, x, labels, centres, d)
 				PlainDistances(out2, wide, labels, centres, d, 0)
@@ -88,6 +104,8 @@ func TestRefused(t *testing.T) {
 		"ragged":         func() { Moments(x, make([]float64, 3), make([]float64, 3), make([]float64, 3), make([]float64, 3)) },
 		"a short sum":    func() { Moments(x, five, five[:4], five, five) },
 		"a label":        func() { Add(five, x, []uint16{0, 1}, five, five) },
+		"a label moved":  func() { Move(five, x, []int32{1}, []uint16{1}, []uint16{0, 0}, five, five) },
+		"a row moved":    func() { Move(five, x, []int32{2}, []uint16{0}, []uint16{0, 0}, five, five) },
 		"too few labels": func() { Distances(five, x, []uint16{0}, five, 5) },
 		"a short out":    func() { Distances(five[:1], x, []uint16{0, 0}, five, 5) },
 	} {
