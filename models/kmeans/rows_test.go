@@ -242,3 +242,19 @@ func TestSourceFaults(t *testing.T) {
 type renamed struct{ batches }
 
 func (renamed) Names() []string { return []string{"a", "other", "c"} }
+
+// Of several values that cannot be used, the first by rows is named, not by columns.
+func TestFirstFaultIsNamed(t *testing.T) {
+	x := models.NewMatrix([]string{"a", "b"}, 9)
+	for i := range x.Data {
+		x.Data[i] = float64(i)
+	}
+	x.Row(5)[1], x.Row(6)[0] = math.NaN(), math.Inf(1)
+	x.Row(7)[1] = math.NaN()
+	p := DefaultParams()
+	p.K = 2
+	_, _, _, err := Fit(t.Context(), p, x)
+	if err == nil || !strings.Contains(err.Error(), "row 5") || !strings.Contains(err.Error(), "b") {
+		t.Errorf("%v, want row 5, column b", err)
+	}
+}
