@@ -497,7 +497,7 @@ func (k *check) judge(s survey, census *timeline.Census) {
 		warn("customers.busiest", "one customer has %s of all events: a shared or placeholder id should be null", prose.Percent(share))
 	}
 	if k.in.Report.IDType.Kind == datasets.IDString {
-		if n, a, b := alike(k.in.Dicts.Customer); n > 0 {
+		if n, a, b := history.Alike(k.in.Dicts.Customer); n > 0 {
 			warn("customers.alike", "%s customer ids are another's but for capitals and spaces (%q and %q): if they are the same people, write their ids alike, or join them in an identity table", prose.Thousands(n), a, b)
 		}
 	}

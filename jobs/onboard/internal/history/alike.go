@@ -1,4 +1,4 @@
-package onboard
+package history
 
 import (
 	"slices"
@@ -7,10 +7,10 @@ import (
 	"github.com/shoal-data/shoal/datasets"
 )
 
-// alike counts the customer ids that are another's but for capitals and for spaces around
+// Alike counts the customer ids that are another's but for capitals and for spaces around
 // them, and gives the first two such: one person that two systems write differently is
 // two customers.
-func alike(ids *datasets.Dict) (n int64, first, second string) {
+func Alike(ids *datasets.Dict) (n int64, first, second string) {
 	type id struct{ folded, text string }
 	all := make([]id, 0, ids.Len())
 	for s := range datasets.DictShards {
