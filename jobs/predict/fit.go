@@ -30,16 +30,6 @@ func treeParams(p Params) gbdt.Params {
 	return g
 }
 
-// manyRows to learn from may tell apart more kinds of customers than treeParams' leaves do. Whether
-// they do depends on how much the columns say of a customer, so it is tried on who is held out (decision 22).
-const manyRows = 40_000
-
-// larger are trees of twice the leaves, learning more slowly.
-func larger(g gbdt.Params) gbdt.Params {
-	g.Leaves, g.LearningRate = 16, .07
-	return g
-}
-
 // Trees learn from the columns that a first look found useful: of several hundred,
 // most say nothing of a target or repeat others, and take as long as the best.
 const (
@@ -165,10 +155,8 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		return f, scores, err
 	}
 	rounds := 50 // when nothing could be held out
-	shape := treeParams(p)
-	settled := false
 	trees := func(ctx context.Context, rows, hold []uint32) (*scoring.Model, []float64, error) {
-		tp := shape
+		tp := treeParams(p)
 		if hold == nil {
 			tp.Trees = rounds
 		}
@@ -180,17 +168,6 @@ func (a *Answer) candidates(p Params, q Question, in Input, s *sample, useful *g
 		m, warnings, err := gbdt.FitRows(ctx, tp, useful, y, rows, stop)
 		if err != nil {
 			return nil, nil, err
-		}
-		if hold != nil && len(rows) >= manyRows && !settled {
-			// Once: learning the champion again with the newest outcomes keeps to it.
-			settled = true
-			other, _, err := gbdt.FitRows(ctx, larger(tp), useful, y, rows, stop)
-			if err != nil {
-				return nil, nil, err
-			}
-			if slices.Min(other.Validation) < .999*slices.Min(m.Validation) { // less would be chance
-				m, shape = other, larger(shape)
-			}
 		}
 		rounds = max(1, len(m.Trees))
 		if hold == nil {

@@ -260,55 +260,6 @@ func TestTheTestSnapshotIsNotSeenByWhatIsMeasured(t *testing.T) {
 	}
 }
 
-// Trees are larger where there are rows enough and who is held out is told apart better by them, in the
-// model that scores as in the one that is tested; with fewer rows nothing is tried.
-func TestLargerTreesWhereTheyPay(t *testing.T) {
-	leaves := func(n int, outcome func(recency, rate, noise float64) bool) int {
-		q, in, past := world(t, 0, 0, n)
-		for day, tab := range past {
-			past[day] = remade(t, tab, func(c map[string][]float64) {
-				v := c[targets.LabelColumn("churn")]
-				r := rand.New(rand.NewPCG(8, 8))
-				for i := range v {
-					if math.IsNaN(v[i]) {
-						continue
-					}
-					v[i] = 0
-					if outcome(c["days_since_last_purchase"][i], c["rate"][i], c["noise"][i]) != (r.IntN(8) == 0) {
-						v[i] = 1
-					}
-				}
-			})
-		}
-		p := params
-		p.Baselines = false
-		a, err := run(t, p, q, in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.Fitted.Trees == nil {
-			t.Fatalf("%d customers: %s scores", n, a.Summary.Champion)
-		}
-		most := 0
-		for _, tree := range a.Fitted.Trees.Trees {
-			most = max(most, len(tree.Value))
-		}
-		return most
-	}
-	wavy := func(recency, rate, noise float64) bool {
-		return rate > 1.5*math.Sin(recency/5)*math.Sin(3*noise)
-	}
-	if n := leaves(33_000, wavy); n <= 8 {
-		t.Errorf("a surface of many bends is learnt by trees of %d leaves", n)
-	}
-	if n := leaves(33_000, func(recency, rate, _ float64) bool { return recency > 30 && rate < 0 }); n > 8 {
-		t.Errorf("one rule is learnt by trees of %d leaves", n)
-	}
-	if n := leaves(3000, wavy); n > 8 {
-		t.Errorf("of few rows, trees of %d leaves are learnt", n)
-	}
-}
-
 // Questions of other dates by turns are each answered from their own dates' rows, whether one is
 // worked on at a time or two, and as when they are asked alone.
 func TestQuestionsOfOtherDates(t *testing.T) {
