@@ -25,7 +25,7 @@ const MaxMoney Money = 1_000_000_000_000 * MoneyScale
 // ok is false when v is not finite or beyond ±MaxMoney.
 func MoneyFromFloat(v float64) (m Money, ok bool) {
 	// math.Round takes a dozen instructions and this one; they differ where x lies half-way.
-	x := v * MoneyScale
+	x := float64(v * MoneyScale) // rounded here: x − r must not become one operation, as arm64 has
 	r := math.RoundToEven(x)
 	switch x - r {
 	case 0.5:

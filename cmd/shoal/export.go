@@ -25,7 +25,7 @@ learnt and nothing is published. A date appears whole or not at all.
 Fields carry their unit, range and meaning as metadata in arrow and parquet.
 
 Of the families asked for, --columns takes only those columns, and only what they are
-made of is read. Lifetime counts, spend, refunds and items at one date need no history
+made of is read: a row that is refused for another column's sake counts then. Lifetime counts, spend, refunds and items at one date need no history
 in order: with dedupe: none, asking for nothing else takes a fraction of the time.`,
 		Example: "  shoal export --config sample/shoal.yaml --date 2025-02-28 --date 2025-03-31 --out sample/features",
 		Args:    cobra.NoArgs,
@@ -44,7 +44,9 @@ in order: with dedupe: none, asking for nothing else takes a fraction of the tim
 				only.Families = strings.Split(families, ",")
 			}
 			if columns != "" {
-				only.Columns = strings.Split(columns, ",")
+				for _, name := range strings.Split(columns, ",") {
+					only.Columns = append(only.Columns, strings.TrimSpace(name))
+				}
 			}
 			s, err := export.Features(cmd.Context(), export.Options{
 				Options: nightly.Options{Config: cfg, FS: cloud.Anywhere(), Version: version(), Log: d.log, Progress: d.progress, Now: time.Now},

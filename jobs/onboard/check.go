@@ -496,9 +496,10 @@ func (k *check) judge(s survey, census *timeline.Census) {
 	if share := float64(s.busiest) / events; share > 0.2 && census.Customers > 20 {
 		warn("customers.busiest", "one customer has %s of all events: a shared or placeholder id should be null", prose.Percent(share))
 	}
-	if k.in.Report.IDType.Kind == datasets.IDString {
-		if n, a, b := history.Alike(k.in.Dicts.Customer); n > 0 {
-			warn("customers.alike", "%s customer ids are another's but for capitals and spaces (%q and %q): if they are the same people, write their ids alike, or join them in an identity table", prose.Thousands(n), a, b)
+	// Identity tables and lists of people put ids into the dictionary that are nobody's here.
+	if k.in.Report.IDType.Kind == datasets.IDString && len(k.in.Plan.Lookups) == 0 {
+		if n := history.Alike(k.in.Dicts.Customer); n > 0 {
+			warn("customers.alike", "%s customer ids are another's but for capitals and spaces: if they are the same people, write their ids alike, or join them in an identity table", prose.Thousands(n))
 		}
 	}
 	if dropped := float64(census.Duplicates) / float64(census.Duplicates+census.Events); dropped > 0.2 {

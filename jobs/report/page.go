@@ -154,10 +154,10 @@ func (f *Figure) shorten(rows int) {
 	if f.unshortened.SQL == "" {
 		f.unshortened.SQL, f.unshortened.About = f.SQL, strings.TrimSpace(f.About)
 	}
-	unlimited, limit, limited := strings.Cut(f.unshortened.SQL, "\nLIMIT ")
-	all := "its SQL without the last line gives them all"
-	if limited {
-		all = "its SQL with LIMIT " + limit + " gives the others"
+	unlimited, all := f.unshortened.SQL, "its SQL without the last line gives them all"
+	if i := strings.LastIndex(unlimited, "\nLIMIT "); i >= 0 {
+		all = "its SQL with " + strings.TrimSpace(unlimited[i:]) + " gives the others"
+		unlimited = unlimited[:i]
 	}
 	f.About = strings.TrimSpace(fmt.Sprintf("%s So that the page stays small, the table has its first %d rows; %s.", f.unshortened.About, rows, all))
 	f.SQL = fmt.Sprintf("%s\nLIMIT %d", unlimited, rows)

@@ -249,12 +249,26 @@ func TestFirstFaultIsNamed(t *testing.T) {
 	for i := range x.Data {
 		x.Data[i] = float64(i)
 	}
-	x.Row(5)[1], x.Row(6)[0] = math.NaN(), math.Inf(1)
-	x.Row(7)[1] = math.NaN()
 	p := DefaultParams()
 	p.K = 2
-	_, _, _, err := Fit(t.Context(), p, x)
-	if err == nil || !strings.Contains(err.Error(), "row 5") || !strings.Contains(err.Error(), "b") {
-		t.Errorf("%v, want row 5, column b", err)
+	for _, first := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		x.Row(5)[1], x.Row(6)[0], x.Row(7)[1] = first, math.Inf(1), math.NaN()
+		x32 := models.Matrix32{Names: x.Names}
+		for _, v := range x.Data {
+			x32.Data = append(x32.Data, float32(v))
+		}
+		_, _, _, err := Fit(t.Context(), p, x)
+		_, _, _, err32 := Fit32(t.Context(), p, x32, Options{})
+		for _, err := range []error{err, err32} {
+			if err == nil || !strings.Contains(err.Error(), "row 5") || !strings.Contains(err.Error(), "b") {
+				t.Errorf("%v: %v, want row 5, column b", first, err)
+			}
+		}
+	}
+	// One alone, too, which no NaN follows.
+	for _, v := range []float32{float32(math.Inf(1)), float32(math.Inf(-1))} {
+		if _, _, _, err := Fit32(t.Context(), p, models.Matrix32{Names: []string{"a"}, Data: []float32{1, 2, v, 3, 4, 5, 6, 7}}, Options{}); err == nil || !strings.Contains(err.Error(), "row 2") {
+			t.Errorf("%v: %v, want row 2", v, err)
+		}
 	}
 }

@@ -427,7 +427,7 @@ func (r *Recognition) fallbacks(p *scan.Profile) {
 }
 
 // personalName is in the names of columns about who somebody is.
-var personalName = regexp.MustCompile(`(?i)e.?mail|phone|mobile|(^|first|last|sur|full|fore|given|family|user|customer).?name$|street|address|birth|passw|token|secret|card|iban|ssn|\bip\b`)
+var personalName = regexp.MustCompile(`(?i)e.?mail|phone|mobile|(^|first|last|sur|full|fore|given|family|user|customer|nick|contact|buyer|recipient|owner).?name$|login|street|address|zip|post.?code|birth|dob|gender|device.?id|latitude|longitude|passw|token|secret|card|iban|ssn|(^|[_.\s-])ip($|[_.\s-])`)
 
 // Personal says whether a column may tell who somebody is.
 func Personal(c *scan.ColumnProfile) bool {

@@ -1,7 +1,7 @@
 // Package kernel holds the loops in which boosted trees spend their time:
 // gradients, histograms and the division of rows. Every function gives the same
 // bytes on every processor: sums are of integers, and floating-point steps are
-// spelt out one by one, so that no compiler fuses them. On amd64 two loops have
+// spelt out one by one, so that no compiler fuses them. On amd64 four loops have
 // assembly; the tag purego leaves the Go twins alone.
 package kernel
 

@@ -302,6 +302,9 @@ func (r *Rows) Prepare(ctx context.Context, workers int) error {
 				if math.IsNaN(s) || math.IsInf(s, 0) { // a value cannot be used: which?
 					quick = false
 					clear(sum)
+					clear(extent) // which an infinite value has made infinite; nothing is fitted now
+					clear(square)
+					p.weight = 0
 				}
 			}
 		}
